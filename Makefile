@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all servers check soak bench docs site vendor screenshots clean
+.PHONY: demo test test-all servers check soak bench bench-full docs site vendor screenshots clean
 
 demo: .venv/.run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
@@ -43,15 +43,16 @@ soak: .venv/.dev
 	DELTAMARK_TESTS=all $(PYTEST)
 	DELTAMARK_TESTS=soak $(BIN)/python -m pytest -o faulthandler_timeout=0 -m "law or soak" --hypothesis-show-statistics
 
-# PEOPLE=1000000 make bench is the full size.
+# PEOPLE=1000000 make bench is another size; docs/performance.md says what is measured.
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks $(if $(PEOPLE),--people $(PEOPLE))
-	$(BIN)/python -m benchmarks.history $(if $(PEOPLE),--people $(PEOPLE))
-	$(BIN)/python -m benchmarks.direct_input $(if $(PEOPLE),--people $(PEOPLE))
-	$(BIN)/python -m benchmarks.sql_sources $(if $(PEOPLE),--people $(PEOPLE))
-	$(BIN)/python -m benchmarks.ldif $(if $(PEOPLE),--people $(PEOPLE))
-	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.serve $(if $(PEOPLE),--people $(PEOPLE))
+
+# Every part at 1,000,000 people: half an hour and more. LARGEST=10000000 lets part growth go on to ten million.
+bench-full: .venv/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[rivals]'
+	$(BIN)/python -m benchmarks jobs derived_values history direct_input sql_sources ldif start adoption growth rivals \
+		--people $(or $(PEOPLE),1000000) --largest $(or $(LARGEST),1000000)
 
 docs: .venv/.dev
 	$(BIN)/python -m docs.generate_reference

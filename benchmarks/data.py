@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from benchmarks.measure import Counts
 from deltamark import (
     ComputeCorrelationKeysTask,
     Configuration,
@@ -40,9 +41,14 @@ COLUMNS = (
     "Manager",
 )
 
+KEY = COLUMNS[0]
 
-def configuration() -> Configuration:
-    """Ten text properties, with jobs for complete extracts and for extracts with a command column."""
+
+def configuration(thresholds: Thresholds | None = None) -> Configuration:
+    """Ten text properties, with jobs for complete extracts and for extracts with a command column.
+
+    :param thresholds: None for none.
+    """
     flag = SetRecentlyModifiedFlagTask(parents=["SynchronizeHR"])
     keys = ComputeCorrelationKeysTask(dirty=True, entity_types=["HR_Person"], parents=["SetRecentlyModifiedFlag"])
     synchronize = SynchronizeTask(connector="HR", do_not_delete_changes=True)
@@ -50,7 +56,7 @@ def configuration() -> Configuration:
         connector="HR", synchronization_mode=SynchronizationMode.INCREMENTAL, column_name="Command"
     )
     return Configuration(
-        connectors=[Connector("HR", thresholds=Thresholds())],
+        connectors=[Connector("HR", thresholds=thresholds or Thresholds())],
         entity_types=[EntityType("HR_Person", [Property(name, is_key=name == COLUMNS[0]) for name in COLUMNS])],
         entity_type_mappings=[
             EntityTypeMapping(
@@ -90,6 +96,26 @@ def configuration() -> Configuration:
 def extracts_in(folder: Path) -> tuple[Path, Path, Path]:
     """The files of a first day, of a second with 1 % of the people changed, and of at most 1,000 commands."""
     return folder / "HR_Person.csv", folder / "second.csv", folder / "commands.csv"
+
+
+def expected_counts(before: Path | None, after: Path | None) -> Counts:
+    """What a synchronization of one file after another must count, as DuckDB finds by comparing them.
+
+    :param before: None for a file without people. Both None: two files that are the same.
+    """
+    if after is None:
+        return Counts()
+    columns = ", ".join(COLUMNS)
+    reading = f"SELECT {columns} FROM read_csv('{{}}', all_varchar=true, header=true)"
+    old = reading.format(before or after) + ("" if before else " WHERE false")
+    with duckdb.connect() as db:
+        row = db.execute(
+            f"""SELECT count(*) FILTER (o.{KEY} IS NULL), count(*) FILTER (o.{KEY} = n.{KEY} AND o IS DISTINCT FROM n),
+                count(*) FILTER (n.{KEY} IS NULL)
+            FROM ({old}) o FULL JOIN ({reading.format(after)}) n ON o.{KEY} = n.{KEY}"""
+        ).fetchone()
+    assert row is not None
+    return Counts(*row)
 
 
 def write_people(folder: Path, people: int) -> None:

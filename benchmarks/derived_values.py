@@ -1,4 +1,4 @@
-"""Measures derived values: a complete computation, then an incremental job of a thousand changes."""
+"""Derived values: a complete computation, then an incremental job of a thousand changes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 from attrs import frozen
 
 from benchmarks.company_data import delta_in, first_in
+from benchmarks.figures import Bench, Goal
 from benchmarks.measure import Measure, measure
 from benchmarks.stores import BenchmarkStore
 
-VALUES_PER_SECOND = 300_000
-JOB_SECONDS = 1.0
-TIMES_SMALL = 1.5
+PART = "derived_values"
 SMALL = 10_000
 
 
@@ -28,8 +27,9 @@ class Company:
     @classmethod
     def write(cls, people: int, folder: Path) -> Company:
         """Writes them in another process, because peak memory of this one counts for the processes that it starts."""
-        folder.mkdir()
-        subprocess.run([sys.executable, "-m", "benchmarks.company_data", str(folder), str(people)], check=True)
+        if not folder.exists():
+            folder.mkdir()
+            subprocess.run([sys.executable, "-m", "benchmarks.company_data", str(folder), str(people)], check=True)
         return cls(people, folder)
 
 
@@ -41,29 +41,51 @@ class DerivedMeasures:
     incremental: Measure
 
 
-def measure_derived_values(store: BenchmarkStore, small: Company, large: Company) -> DerivedMeasures:
-    """Measures a small and a large company, and prints the measures of the large one and their ratio."""
-    of_small = _measure_company(store, small)
-    of_large = _measure_company(store, large)
-    print(f"  derived values: {large.people:,} people and accounts, 20 expressions, 3 rules")
-    rate = of_large.everything.executed / of_large.everything.seconds
-    _line("complete computation", of_large.everything, f"{rate:,.0f} values/s (goal: at least {VALUES_PER_SECOND:,})")
-    _line("job of 1,000 changed rows", of_large.incremental, f"goal: at most {JOB_SECONDS:.0f} s")
-    print(f"      closing the store after it: {of_large.incremental.closing:.2f} s")
-    ratio = of_large.incremental.seconds / of_small.incremental.seconds
-    print(
-        f"      against {small.people:,} people ({of_small.incremental.seconds:.2f} s): {ratio:.2f} times "
-        f"(goal: at most {TIMES_SMALL})"
-    )
-    for name, task in of_large.incremental.tasks.items():
-        task_of_small = of_small.incremental.tasks[name]
-        values = f"; executed {task.executed:,}, necessary {task.necessary:,}" if task.executed else ""
-        print(f"      {name}: {task.seconds:.2f} s ({task_of_small.seconds:.2f} s){values}")
-    sys.stdout.flush()
+def measure_part(bench: Bench) -> None:
+    """Measures a small and a large company on every store: 20 expressions, 3 rules."""
+    sizes = (min(SMALL, bench.people // 2), bench.people)
+    companies = [Company.write(size, bench.folder / f"company-{size}") for size in sizes]
+    results = [_measure_store(bench, store, *companies) for store in bench.stores]
+    for store, result in zip(bench.stores[1:], results[1:], strict=True):
+        first = bench.stores[0].kind
+        for name, ours, theirs in (
+            ("complete computation", result.everything, results[0].everything),
+            ("incremental job with derived values", result.incremental, results[0].incremental),
+        ):
+            bench.add(
+                PART, f"{name} against {first}", ours, store=store.kind, limit=(f"that on {first}", theirs),
+                goal=Goal("ratio", at_most=2.0),
+            )  # fmt: skip
+
+
+def _measure_store(bench: Bench, store: BenchmarkStore, small: Company, large: Company) -> DerivedMeasures:
+    of_small = _measure_company(bench, store, small, is_shown=False)
+    of_large = _measure_company(bench, store, large, is_shown=True)
+    everything, incremental = of_large.everything, of_large.incremental
+    bench.add(
+        PART, "complete computation", everything, store=store.kind, count=everything.executed, things="values",
+        goal=Goal("rate", at_least=300_000), parameters=_values(everything),
+    )  # fmt: skip
+    bench.add(
+        PART, "job of 1,000 changed rows", incremental, store=store.kind, goal=Goal("value", at_most=1.0),
+        parameters=_values(incremental),
+    )  # fmt: skip
+    bench.add(
+        PART, f"job of 1,000 changed rows, against {small.people:,} people", incremental, store=store.kind,
+        limit=(f"that of {small.people:,} people", of_small.incremental), goal=Goal("ratio", at_most=1.5),
+    )  # fmt: skip
+    bench.add(PART, "closing the store after it", [incremental.closing], store=store.kind)
+    for name, task in incremental.tasks.items():
+        limit = (f"that of {small.people:,} people", Measure([of_small.incremental.tasks[name].seconds], 0))
+        bench.add(PART, f"its task {name}", [task.seconds], store=store.kind, limit=limit)
     return of_large
 
 
-def _measure_company(store: BenchmarkStore, company: Company) -> DerivedMeasures:
+def _values(measured: Measure) -> dict[str, int]:
+    return {"executed": measured.executed, "necessary": measured.necessary}
+
+
+def _measure_company(bench: Bench, store: BenchmarkStore, company: Company, *, is_shown: bool) -> DerivedMeasures:
     first, delta = str(first_in(company.folder)), str(delta_in(company.folder))
     store.empty()
     load = measure("derive", store.url, first, "Load", rounds=1)
@@ -71,16 +93,7 @@ def _measure_company(store: BenchmarkStore, company: Company) -> DerivedMeasures
     everything = measure("derive", store.url, first, "Everything", rounds=1)
     store.save()
     incremental = measure("derive", store.url, delta, "Incremental", before=store.restore)
-    if company.people > SMALL:
-        print(
-            f"    (first load of people, departments and accounts: {load.seconds:.1f} s; flags: {flag.seconds:.1f} s)"
-        )
+    if is_shown:
+        bench.add(PART, "first load of people, departments and accounts", load, store=store.kind)
+        bench.add(PART, "their flags", flag, store=store.kind)
     return DerivedMeasures(everything, incremental)
-
-
-def _line(name: str, measure: Measure, goal: str) -> None:
-    print(
-        f"    {name}: {measure.seconds:.2f} s, {goal}; executed {measure.executed:,}, necessary "
-        f"{measure.necessary:,}; peak {measure.megabytes:,.0f} MB",
-        flush=True,
-    )

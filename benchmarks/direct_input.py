@@ -1,23 +1,21 @@
-"""`python -m benchmarks.direct_input` measures tables that a program gives, and single changes that it records."""
+"""Tables that a program gives, and single changes that it records."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
-from statistics import median
 
-import click
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.data import COLUMNS, configuration
-from benchmarks.measure import ROUNDS
+from benchmarks.figures import Bench, Goal
+from benchmarks.measure import ROUNDS, Measure
 from deltamark import Engine, Upsert
 
-RECORDS = 20
+PART = "direct_input"
+RECORDS = 20 if ROUNDS > 1 else 3
 RECORD_MS = 50
 
 
@@ -28,33 +26,30 @@ def people_table(count: int) -> pa.Table:
         return connection.sql(f"select 'E' || i as {COLUMNS[0]}, {others} from range({count}) t(i)").to_arrow_table()
 
 
-@click.command()
-@click.option("--people", default=1_000_000, show_default=True, help="The number of people.")
-def main(people: int) -> None:
+def measure_part(bench: Bench) -> None:
     """Loads the same table as Parquet and as an Arrow table into new SQLite stores, in turn; then records changes."""
+    people, folder = bench.people, bench.folder / "direct_input"
+    folder.mkdir()
     table = people_table(people)
     seconds: dict[str, list[float]] = {"parquet": [], "arrow": [], "record": [], "record, processor": []}
-    with tempfile.TemporaryDirectory(prefix="deltamark-bench-") as name:
-        folder = Path(name)
-        pq.write_table(table, folder / "HR_Person.parquet")
-        with Engine.open("sqlite://", configuration=configuration(), export_output=folder) as engine:
-            engine.run_job("Complete")  # a process loads its modules once, whoever is first
-        for number in range(ROUNDS):
-            for kind, extracts in (("parquet", None), ("arrow", {"HR_Person": table})):
-                with Engine.open(
-                    f"sqlite:///{folder}/{kind}-{number}.db", configuration=configuration(), export_output=folder
-                ) as engine:
-                    seconds[kind].append(_time(lambda: engine.run_job("Complete", extracts=extracts))[0])  # noqa: B023
-                    if kind == "arrow" and number == ROUNDS - 1:
-                        _record(engine, seconds)
-    arrow, parquet = median(seconds["arrow"]), median(seconds["parquet"])
-    print(f"{people:,} people with 10 properties, medians of {ROUNDS} rounds")
-    ratio = f"{arrow / parquet:.2f} times (goal: at most 1.0)"
-    print(f"  first load from an Arrow table {arrow:.2f} s, from Parquet {parquet:.2f} s: {ratio}")
-    record, processor = median(seconds["record"]) * 1000, median(seconds["record, processor"]) * 1000
-    print(
-        f"  one change recorded: {record:.0f} ms, {processor:.0f} ms of processor time (goal: at most {RECORD_MS} ms)"
-    )
+    pq.write_table(table, folder / "HR_Person.parquet")
+    with Engine.open("sqlite://", configuration=configuration(), export_output=folder) as engine:
+        engine.run_job("Complete")  # a process loads its modules once, whoever is first
+    for number in range(ROUNDS):
+        for kind, extracts in (("parquet", None), ("arrow", {"HR_Person": table})):
+            with Engine.open(
+                f"sqlite:///{folder}/{kind}-{number}.db", configuration=configuration(), export_output=folder
+            ) as engine:
+                seconds[kind].append(_time(lambda: engine.run_job("Complete", extracts=extracts))[0])  # noqa: B023
+                assert engine.run(1).counts.inserted == people
+                if kind == "arrow" and number == ROUNDS - 1:
+                    _record(engine, seconds)
+    bench.add(
+        PART, "first load from an Arrow table", seconds["arrow"], count=people,
+        limit=("that from Parquet", Measure(seconds["parquet"], 0)), goal=Goal("ratio", at_most=1.0),
+    )  # fmt: skip
+    for name, key in (("one change recorded", "record"), ("the same, processor time", "record, processor")):
+        bench.add(PART, name, [took * 1000 for took in seconds[key]], unit="ms", goal=Goal("value", at_most=RECORD_MS))
 
 
 def _record(engine: Engine, seconds: dict[str, list[float]]) -> None:
@@ -70,7 +65,3 @@ def _time(work: Callable[[], object]) -> tuple[float, float]:
     began, worked = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - began, time.process_time() - worked
-
-
-if __name__ == "__main__":
-    main()

@@ -1,30 +1,28 @@
-"""`python -m benchmarks.directories` measures the reading of directories: slapd as a whole, a domain by DirSync.
+"""The reading of directories: slapd as a whole, a domain by DirSync.
 
-It needs the servers of the tests (`make servers`), and root for the domain controller; it is no part of `make bench`.
+It needs the servers of the tests (`make servers`), and root for the domain controller.
 """
 
 from __future__ import annotations
 
-import json
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import click
-
-from benchmarks.measure import ROUNDS
+from benchmarks.figures import Bench, Goal
+from benchmarks.measure import ROUNDS, Measure, measure, report
 from deltamark.application.ports.sources import Question, Reached, Tables, WantedTable
 from deltamark.domain.secrets import Secret
 from tests.servers import samba, slapd
 
+PART = "directories"
+USERS = 2_000
 ATTRIBUTES = ("entryUUID", "uid", "cn", "sn", "givenName", "mail", "telephoneNumber", "departmentNumber", "title")
 PEOPLE = f"ou=people,{slapd.SUFFIX}"
 TIMES, OVER_THE_SERVER_S, ABOVE_IDLE_MIB = 2.0, 1.0, 40
@@ -99,8 +97,8 @@ class ServerTime:
             SimpleLDAPObject._ldap_call = call
 
 
-def read(address: str) -> None:
-    """Reads slapd as a whole, and prints the seconds, the memory and the rows as JSON.
+def read(address: str, entries: str) -> None:
+    """Reads slapd as a whole.
 
     Its container is read before, as a process does that has loaded its libraries and opened its store.
     """
@@ -109,18 +107,17 @@ def read(address: str) -> None:
     ask = directory_question(address)
     unit = directory_question(address, "organizationalUnit")
     with tempfile.TemporaryDirectory() as name:
-        began = time.perf_counter()
         delivered(Path(name), unit, lambda into: LdapDirectory().snapshot(unit, into))
-        first = time.perf_counter() - began
-        idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        began, worked = time.perf_counter(), time.process_time()
-        _, rows = delivered(Path(name), ask, lambda into: LdapDirectory().snapshot(ask, into))
-        took, worked = time.perf_counter() - began, time.process_time() - worked
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"first": first, "seconds": took, "processor": worked, "rows": rows, "idle": idle, "peak": peak}))
+
+    def work() -> None:
+        with tempfile.TemporaryDirectory() as name:
+            _, rows = delivered(Path(name), ask, lambda into: LdapDirectory().snapshot(ask, into))
+            assert rows == int(entries)
+
+    report(work)
 
 
-def measure_slapd(folder: Path, entries: int) -> None:
+def measure_slapd(bench: Bench, folder: Path, entries: int) -> None:
     """Reads slapd as a whole, in turn with `ldapsearch`."""
     server = slapd.Slapd(folder / "slapd", database="maxsize 4294967296")
     try:
@@ -128,28 +125,16 @@ def measure_slapd(folder: Path, entries: int) -> None:
         searched, ours = [], []
         for _ in range(ROUNDS):
             searched.append(_ldapsearch(server, folder / "found.ldif"))
-            ours.append(_in_a_process(server.address))
+            ours.append(measure("read-directory", server.address, str(entries), rounds=1))
     finally:
         server.stop()
-    theirs, own = median(took for took, _ in searched), median(result["seconds"] for result in ours)
-    assert all(result["rows"] == entries for result in ours)
-    print(f"slapd, {entries:,} entries of {len(ATTRIBUTES)} attributes, medians of {ROUNDS} rounds")
-    print(
-        f"  ldapsearch with pages of 1,000, into a file: {theirs:.2f} s, {entries / theirs:,.0f} entries/s, "
-        f"{median(worked for _, worked in searched):.2f} s of processor time"
-    )
-    print(
-        f"  everything into a delivery: {own:.2f} s, {entries / own:,.0f} entries/s, "
-        f"{median(result['processor'] for result in ours):.2f} s of processor time: {own / theirs:.2f} times "
-        f"(goal: at most {TIMES:g})"
-    )
-    peak, idle = (max(result[name] for result in ours) for name in ("peak", "idle"))
-    first = median(result["first"] for result in ours)
-    print(f"  {first:.2f} s before that for a first reading, of one entry, with loading the libraries")
-    print(
-        f"  peak memory {peak:.0f} MiB, {peak - idle:.0f} above the process after its first reading "
-        f"(goal: at most {ABOVE_IDLE_MIB})"
-    )
+    own = Measure([one.seconds for one in ours], max(one.megabytes for one in ours))
+    bench.add(
+        PART, f"slapd with {len(ATTRIBUTES)} attributes, into a delivery", own, count=entries, things="entries",
+        limit=("ldapsearch with pages of 1,000, into a file", Measure([took for took, _ in searched], 0)),
+        goal=Goal("ratio", at_most=TIMES),
+    )  # fmt: skip
+    bench.add(PART, "ldapsearch, processor time", [worked for _, worked in searched], count=entries, things="entries")
 
 
 def _people(count: int) -> str:
@@ -181,14 +166,7 @@ def _of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _in_a_process(address: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.directories", "--read", address]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    result: dict[str, float] = json.loads(output.splitlines()[-1])
-    return result
-
-
-def measure_domain(folder: Path, users: int) -> None:
+def measure_domain(bench: Bench, folder: Path, users: int) -> None:
     """Rounds of changes of a domain, read by DirSync."""
     from deltamark.infrastructure.ldap.active_directory import ActiveDirectory
 
@@ -198,8 +176,9 @@ def measure_domain(folder: Path, users: int) -> None:
         names = controller.load(users)
         client, source, ask = controller.client(), ActiveDirectory(), domain_question(controller.authority)
         reached, took, served, rows = _read(folder, ask, lambda into: source.snapshot(ask, into))
-        print(f"Samba, {users:,} users, a group of all")
-        print(f"  everything: {took:.2f} s for {rows:,} rows, {took - served:.2f} s over the server's own time")
+        name = f"Samba, {users:,} users, a group of all"
+        bench.add(PART, name, [took], count=rows)
+        bench.add(PART, f"{name}: over the server's own time", [took - served])
         over, totals = [], []
         for number in range(ROUNDS):
             for dn in names[:CHANGES]:
@@ -210,10 +189,9 @@ def measure_domain(folder: Path, users: int) -> None:
             assert rows == CHANGES
             over.append(took - served)
             totals.append(took)
-        print(
-            f"  {CHANGES} changes: {median(totals):.2f} s, {median(over):.3f} s over the server's own time "
-            f"(goal: at most {OVER_THE_SERVER_S:g} s)"
-        )
+        goal = Goal("value", at_most=OVER_THE_SERVER_S)
+        bench.add(PART, f"Samba, {CHANGES} changes", totals, count=CHANGES, things="changes")
+        bench.add(PART, f"Samba, {CHANGES} changes: over the server's own time", over, goal=goal)
 
 
 def _read(folder: Path, ask: Question, reading: Callable[[Tables], Reached]) -> tuple[Reached, float, float, int]:
@@ -224,27 +202,14 @@ def _read(folder: Path, ask: Question, reading: Callable[[Tables], Reached]) -> 
     return reached, time.perf_counter() - began, server.seconds, rows
 
 
-@click.command()
-@click.option("--entries", default=100_000, show_default=True, help="The number of entries of slapd; 0 leaves it out.")
-@click.option("--users", default=2_000, show_default=True, help="The number of users of Samba; 0 leaves it out.")
-@click.option("--read", "address", hidden=True, help="Reads this slapd only.")
-def main(entries: int, users: int, address: str | None) -> None:
-    """Reads real directories, and says how long it takes."""
-    if address is not None:
-        read(address)
-        return
+def measure_part(bench: Bench) -> None:
+    """Reads real directories."""
     missing = [name for name in ("slapd", "samba", "ldapsearch") if shutil.which(name, path=f"{_PATHS}") is None]
     if missing:
         raise SystemExit(f"{', '.join(missing)} not found: make servers")
-    with tempfile.TemporaryDirectory(prefix="deltamark-bench-") as name:
-        if entries:
-            measure_slapd(Path(name), entries)
-        if users:
-            measure_domain(Path(name), users)
+    with tempfile.TemporaryDirectory(dir=bench.folder) as name:
+        measure_slapd(bench, Path(name), bench.people)
+        measure_domain(bench, Path(name), min(USERS, bench.people))
 
 
 _PATHS = "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,91 +1,88 @@
-"""`python -m benchmarks.history` measures reading a long log, its size on disk, and the cost of its digests."""
+"""Reading a long log in every way, its size on disk, and the cost of its digests."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
-import click
 import duckdb
 
-from benchmarks.data import COLUMNS, extracts_in
-from benchmarks.measure import Measure, measure
-from benchmarks.stores import BenchmarkStore, benchmark_stores
+from benchmarks.data import COLUMNS, expected_counts
+from benchmarks.figures import Bench, Goal
+from benchmarks.jobs import People
+from benchmarks.measure import Counts, Measure, measure
+from benchmarks.stores import BenchmarkStore
 
+PART = "history"
 PAST_RESOURCES = 200
 """Resources whose past state is read."""
 
 
-@click.command()
-@click.option(
-    "--people", default=1_000_000, show_default=True, help="The number of people, each created and then updated once."
-)
-@click.option("--store", "kinds", multiple=True, default=("sqlite", "postgresql"), show_default=True)
-def main(people: int, kinds: tuple[str, ...]) -> None:
-    """Creates people with 10 properties, updates one property of each, and reads the log back in every way."""
-    with tempfile.TemporaryDirectory(prefix="deltamark-bench-") as name, benchmark_stores(kinds, Path(name)) as stores:
-        folder = Path(name)
-        print(f"{people:,} people with 10 properties created, then one property of each updated")
-        subprocess.run([sys.executable, "-m", "benchmarks.data", name, str(people)], check=True)
-        first, *_ = extracts_in(folder)
-        exports = folder / "exports"
-        exports.mkdir()
-        extract = exports / "HR_Person.csv"
-        for store in stores:
-            print(store.kind)
-            extract.write_bytes(first.read_bytes())
-            created = _measure_load(store, exports, people)
-            _change(first, extract)
-            measure("job", store.url, str(exports), "Complete", rounds=1)
-            updated = measure("size", store.url, rounds=1).seconds - created
-            _size("a created event", created / people, 250)
-            _size("an event that updates one property", updated / people, 150)
-            _measure_reads(store, 2 * people, folder)
+def measure_part(bench: Bench) -> None:
+    """Creates people with 10 properties, updates one property of each, and reads the log back."""
+    people = People.write(bench.people, bench.folder / f"people-{bench.people}")
+    for store in bench.stores:
+        people.export(people.first)
+        created = _measure_load(bench, store, people)
+        audit = measure("audit", store.url, str(people.count))
+        bench.add(
+            PART, "audit of one property, one value each", audit, store=store.kind, count=people.count, things="values",
+            goal=Goal("value", at_most=max(1.0, people.count / 100_000)),
+        )  # fmt: skip
+        changed_titles(people.first, people.exports / "HR_Person.csv")
+        measure("job", store.url, str(people.exports), "Complete", rounds=1, expected=Counts(updated=people.count))
+        updated = measure("size", store.url, rounds=1).seconds - created
+        for name, size, goal in (
+            ("a created event with its indexes", created, 250),
+            ("an event that updates one property, with its indexes", updated, 150),
+        ):
+            bench.add(
+                PART, name, [size / people.count], store=store.kind, unit="bytes", goal=Goal("value", at_most=goal)
+            )
+        _measure_reads(bench, store, people)
 
 
-def _measure_load(store: BenchmarkStore, exports: Path, people: int) -> float:
+def _measure_load(bench: Bench, store: BenchmarkStore, people: People) -> float:
     """Loads the people without and with digests, and returns the size of the log in bytes."""
-    without = measure("unsealed", store.url, str(exports), "Complete", before=store.empty)
-    loaded = measure("job", store.url, str(exports), "Complete", before=store.empty)
-    cost = loaded.seconds / without.seconds - 1
-    print(
-        f"  digests cost {cost:.1%} of the first load, {people / loaded.seconds:,.0f} resources/s (goal: at most 10 %)"
-    )
+    without = measure("unsealed", store.url, str(people.exports), "Complete", before=store.empty)
+    expected = expected_counts(None, people.first)
+    loaded = measure("job", store.url, str(people.exports), "Complete", before=store.empty, expected=expected)
+    bench.add(
+        PART, "first load with digests", loaded, store=store.kind, count=people.count, things="resources",
+        limit=("the same without digests", without), goal=Goal("ratio", at_most=1.1),
+    )  # fmt: skip
     return measure("size", store.url, rounds=1).seconds
 
 
-def _change(first: Path, extract: Path) -> None:
-    columns = ", ".join(f"Title || ' (acting)' AS {name}" if name == "Title" else name for name in COLUMNS)
+def changed_titles(first: Path, extract: Path, suffix: str = " (acting)") -> None:
+    """Writes an extract in which every person has another title."""
+    columns = ", ".join(f"Title || '{suffix}' AS {name}" if name == "Title" else name for name in COLUMNS)
     with duckdb.connect() as db:
         db.execute(
             f"COPY (SELECT {columns} FROM read_csv('{first}', all_varchar=true, header=true)) TO '{extract}' (HEADER)"
         )
 
 
-def _size(name: str, size: float, goal: int) -> None:
-    print(f"  {name} takes {size:.0f} bytes with its indexes (goal: at most {goal})", flush=True)
+def _measure_reads(bench: Bench, store: BenchmarkStore, people: People) -> None:
+    events = 2 * people.count
 
+    def rate(name: str, ours: Measure, at_least: int | None = None) -> None:
+        goal = None if at_least is None else Goal("rate", at_least=at_least)
+        bench.add(PART, name, ours, store=store.kind, count=events, things="events", limit=raw, goal=goal)
 
-def _measure_reads(store: BenchmarkStore, events: int, folder: Path) -> None:
-    raw = measure("decode", store.url)
-    print(f"  the log read in stream order and its JSON decoded: {events / raw.seconds:,.0f} events/s")
-    verified = measure("verify", store.url)
-    _rate("verify, with the chain of digests", events, verified, raw)
-    _rate("replay over a state without differences", events, measure("replay", store.url), raw)
-    lost = measure("replay-lost", store.url, rounds=1)
-    _rate("replay after the whole state was lost", events, lost, raw)
-    into = measure("replay-into", store.url, str(folder / "replayed.db"), rounds=1)
-    _rate("replay into a new SQLite store", events, into, raw)
-    past = measure("past", store.url, str(PAST_RESOURCES), rounds=1)
-    print(f"  one resource at a past moment: {past.seconds * 1000:.2f} ms (goal: under 2)", flush=True)
-
-
-def _rate(name: str, events: int, ours: Measure, raw: Measure) -> None:
-    rate, ratio = f"{events / ours.seconds:,.0f} events/s", f"{ours.seconds / raw.seconds:.2f} times the raw read"
-    print(f"  {name}: {rate}, {ratio}, peak {ours.megabytes:,.0f} MB", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    decoded = measure("decode", store.url)
+    bench.add(
+        PART, "rows read and JSON decoded, nothing else", decoded, store=store.kind, count=events, things="events"
+    )
+    raw = ("the raw read", decoded)
+    rate("Engine.changes as objects", measure("changes", store.url, str(events), "objects"), 200_000)
+    rate("Engine.changes as Arrow batches", measure("changes", store.url, str(events), "arrow"), 200_000)
+    audit = measure("audit", store.url, str(events))
+    rate("audit of one property, two values each", audit)
+    rate("verify, with the chain of digests", measure("verify", store.url))
+    rate("replay over a state without differences", measure("replay", store.url), 350_000)
+    rate("replay after the whole state was lost", measure("replay-lost", store.url, rounds=1))
+    rate(
+        "replay into a new SQLite store", measure("replay-into", store.url, str(bench.folder / "replayed.db"), rounds=1)
+    )
+    past = [seconds * 1000 for seconds in measure("past", store.url, str(PAST_RESOURCES), rounds=1).samples]
+    bench.add(PART, "one resource at a past moment", past, store=store.kind, unit="ms", goal=Goal("value", at_most=2.0))

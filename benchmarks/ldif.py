@@ -1,19 +1,16 @@
-"""`python -m benchmarks.ldif` measures how fast records of an LDIF file are read."""
+"""How fast records of an LDIF file are read."""
 
 from __future__ import annotations
 
 import base64
 import io
 import resource
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 
-import click
-
-from benchmarks.measure import ROUNDS
+from benchmarks.figures import Bench, Goal
+from benchmarks.measure import ROUNDS, Measure
 from deltamark.application.ports.sources import Question, WantedTable
 from deltamark.domain.sources.places import DeliveryKind
 from deltamark.infrastructure.deliveries.folder import DeliveryFolder
@@ -21,46 +18,48 @@ from deltamark.infrastructure.extracts.folder import FolderExtracts
 from deltamark.infrastructure.ldap.ldif.reader import LdifReader
 from deltamark.infrastructure.ldap.ldif.source import LdifFiles
 
+PART = "ldif"
 GOAL = 100_000
 """Records a second."""
 _BLOCK = 1 << 20
 _COLUMNS = ("entryUUID", "uid", "cn", "mail", "departmentNumber")
 
 
-@click.command()
-@click.option("--people", default=200_000, show_default=True, help="The number of people.")
-def main(people: int) -> None:
+def measure_part(bench: Bench) -> None:
     """Reads a file of people with ten attributes: the reader alone, into a delivery, and python-ldap's where it is."""
-    with tempfile.TemporaryDirectory(prefix="deltamark-bench-") as name:
-        folder = Path(name)
-        path = folder / "people.ldif"
-        with path.open("wb") as stream:
-            stream.write(b"version: 1\n\n")
-            stream.writelines(map(_record, range(people)))
-        (folder / "first.ldif").write_bytes(_record(0))
-        size = path.stat().st_size / _BLOCK
-        print(f"{people:,} records in {size:,.0f} MiB, medians of {ROUNDS} rounds, a second of processor time")
-        _deliver(folder, "first.ldif")
-        before = _peak()
-        _measure("reader alone", people, lambda: _read(path), f" (goal: at least {GOAL:,})")
-        _measure("into a delivery", people, lambda: _deliver(folder))
-        print(
-            f"  memory +{_peak() - before} MiB (goal: does not grow with the file; after a first reading of one record)"
-        )
-        _measure("python-ldap's parser", people, lambda: _read_by_library(path))
+    folder, people = bench.folder / "ldif", bench.people
+    folder.mkdir()
+    path = folder / "people.ldif"
+    with path.open("wb") as stream:
+        stream.write(b"version: 1\n\n")
+        stream.writelines(map(_record, range(people)))
+    (folder / "first.ldif").write_bytes(_record(0))
+    size = path.stat().st_size
+    _deliver(folder, "first.ldif")  # loads what a first reading loads
+    library = _measured(people, lambda: _read_by_library(path))
+    limit = None if library is None else ("python-ldap's parser", library)
+    before = _peak()
+    for name, read in (("reader alone", lambda: _read(path)), ("into a delivery", lambda: _deliver(folder))):
+        ours = _measured(people, read)
+        assert ours is not None
+        goal = Goal("rate", at_least=GOAL) if name == "reader alone" else None
+        bench.add(
+            PART, f"{name}, processor time", ours, count=people, things="records", limit=limit, goal=goal,
+            disk_bytes=size,
+        )  # fmt: skip
+    bench.add(PART, "memory that both take", [_peak() - before], unit="MB")
 
 
-def _measure(name: str, people: int, read: Callable[[], int | None], goal: str = "") -> None:
+def _measured(people: int, read: Callable[[], int | None]) -> Measure | None:
     worked: list[float] = []
     for _ in range(ROUNDS):
         busy = time.process_time()
         count = read()
         worked.append(time.process_time() - busy)
         if count is None:
-            print(f"  {name}: not installed")
-            return
+            return None
         assert count == people
-    print(f"  {name}: {people / median(worked):,.0f} records/s{goal}")
+    return Measure(worked, 0)
 
 
 def _read(path: Path) -> int:
@@ -107,7 +106,3 @@ def _record(number: int) -> bytes:
 def _peak() -> int:
     """The most memory that this process had, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // _BLOCK
-
-
-if __name__ == "__main__":
-    main()

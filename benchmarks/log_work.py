@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import orjson
 
-from benchmarks.measure import report
+from benchmarks.data import configuration
+from benchmarks.measure import report, report_samples
+from deltamark import Engine
 from deltamark.application.history.history import resource_at
 from deltamark.application.integrity.replay import replay, replay_into, verify_log
 from deltamark.application.ports.queries import Reading
@@ -81,17 +81,41 @@ def past(url: str, count: str) -> None:
     """Reads the state of resources in the middle of the log, and prints the median of the seconds for one."""
     with closing(open_store(url)) as store, store.reading() as reading:
         head = reading.head()
-        keys = _database(reading).all(
-            "SELECT key FROM resources WHERE stream % ?1 = 7 ORDER BY stream LIMIT ?2",
-            (max(1, head // 2 // int(count)), int(count)),
-        )
+        half = (_database(reading).one("SELECT count(*) FROM resources") + 1) // 2
+        keys = _database(reading).all("SELECT key FROM resources ORDER BY stream LIMIT ?1", (half,))
+        keys = keys[:: max(1, half // int(count))]
         seconds = []
         for (key,) in keys:
             started = time.perf_counter()
             resource = resource_at(reading, ResourceRef("HR_Person", key), head // 2)
             seconds.append(time.perf_counter() - started)
             assert resource is not None
-    print(json.dumps({"seconds": median(seconds), "closing": 0, "megabytes": 0, "tasks": {}}))
+    report_samples(seconds)
+
+
+def changes(url: str, events: str, form: str) -> None:
+    """Reads the log through the API: as objects, or as Arrow batches."""
+    with Engine.open(url, configuration=configuration(), export_output=".") as engine:
+
+        def work() -> None:
+            rows = engine.changes()
+            if form == "arrow":
+                assert sum(batch.num_rows for batch in rows.batches()) == int(events)
+            else:
+                assert sum(1 for _ in rows) == int(events)
+
+        report(work)
+
+
+def audit(url: str, values: str) -> None:
+    """Audits one property of all people."""
+    with Engine.open(url, configuration=configuration(), export_output=".") as engine:
+
+        def work() -> None:
+            held = engine.audit("HR_Person", "Title", 0, engine.position())
+            assert sum(1 for _ in held) == int(values)
+
+        report(work)
 
 
 def size(url: str) -> None:
@@ -103,7 +127,7 @@ def size(url: str) -> None:
         else:
             sql = "SELECT pg_total_relation_size('stored_events')"
         size_bytes = int(_database(reading).one(sql))
-    print(json.dumps({"seconds": size_bytes, "closing": 0, "megabytes": 0, "tasks": {}}))
+    report_samples([size_bytes])
 
 
 def _measure(url: str, work: Callable[[Store], None]) -> None:
@@ -130,6 +154,8 @@ WORK: dict[str, Callable[..., None]] = {
     "replay": replay_sound,
     "replay-lost": replay_lost,
     "replay-into": replay_into_new_store,
+    "changes": changes,
+    "audit": audit,
     "past": past,
     "size": size,
 }

@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from statistics import median
@@ -33,14 +33,28 @@ class TaskMeasure:
 
 
 @frozen
-class Measure:
-    """Medians of several rounds: seconds and peak memory in megabytes; for a job also its tasks, by identifier."""
+class Counts:
+    """How many resources a job created, updated and deleted."""
 
-    seconds: float
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+@frozen
+class Measure:
+    """Several rounds: their seconds, and the median of the peak memory in megabytes; for a job also its tasks."""
+
+    samples: Sequence[float]
     megabytes: float
     tasks: Mapping[str, TaskMeasure] = field(factory=dict)
     closing: float = 0.0
     """The seconds that it took to close the store, which cleans up an SQLite file."""
+
+    @property
+    def seconds(self) -> float:
+        """The median of the seconds."""
+        return median(self.samples)
 
     @property
     def executed(self) -> int:
@@ -53,8 +67,17 @@ class Measure:
         return sum(task.necessary for task in self.tasks.values())
 
 
-def measure(work: str, *arguments: str, before: Callable[[], None] | None = None, rounds: int = ROUNDS) -> Measure:
-    """Runs `python -m benchmarks.work WORK …` for some rounds; calls `before` before each."""
+def measure(
+    work: str,
+    *arguments: str,
+    before: Callable[[], None] | None = None,
+    rounds: int = ROUNDS,
+    expected: Counts | None = None,
+) -> Measure:
+    """Runs `python -m benchmarks.work WORK …` for some rounds; calls `before` before each.
+
+    :param expected: what a job must count; otherwise its time is not taken.
+    """
     results = []
     for _ in range(rounds):
         if before is not None:
@@ -65,12 +88,16 @@ def measure(work: str, *arguments: str, before: Callable[[], None] | None = None
         if output.returncode:
             raise SystemExit(f"{work} failed:\n{output.stderr}")
         results.append(json.loads(output.stdout.splitlines()[-1]))
+        counts = Counts(**results[-1].get("counts", {}))
+        if expected is not None and counts != expected:
+            raise SystemExit(f"{work} {' '.join(arguments)} counted {counts}; the files say {expected}")
     tasks = {
         name: TaskMeasure(median(r["tasks"][name]["seconds"] for r in results), task["executed"], task["necessary"])
         for name, task in results[-1]["tasks"].items()
     }
-    seconds, megabytes, closing = (median(r[name] for r in results) for name in ("seconds", "megabytes", "closing"))
-    return Measure(seconds, megabytes, tasks, closing)
+    megabytes, closing = (median(r[name] for r in results) for name in ("megabytes", "closing"))
+    samples = [seconds for r in results for seconds in (r["samples"] if "samples" in r else [r["seconds"]])]
+    return Measure(samples, megabytes, tasks, closing)
 
 
 def _import_everything() -> None:
@@ -88,7 +115,8 @@ def report(work: Callable[[], tuple[JobRun, Engine] | None]) -> None:
     The engine of a job is closed, which is measured separately. Imports are not part of the work: `benchmarks.start`
     measures them.
     """
-    _import_everything()
+    if ROUNDS > 1:
+        _import_everything()
     started = time.perf_counter()
     run, engine = work() or (None, None)
     ended = time.perf_counter()
@@ -105,4 +133,11 @@ def report(work: Callable[[], tuple[JobRun, Engine] | None]) -> None:
         for task in (run.tasks if run else ())
     }
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "closing": closing, "megabytes": megabytes, "tasks": tasks}))
+    counts = {} if run is None else {name: getattr(run.counts, name) for name in ("inserted", "updated", "deleted")}
+    result = {"seconds": seconds, "closing": closing, "megabytes": megabytes, "tasks": tasks, "counts": counts}
+    print(json.dumps(result))
+
+
+def report_samples(samples: Sequence[float]) -> None:
+    """Prints values that some work measured itself as JSON."""
+    print(json.dumps({"samples": list(samples), "closing": 0, "megabytes": 0, "tasks": {}}))

@@ -1,20 +1,18 @@
-"""`python -m benchmarks.sql_sources` measures how fast rows of databases are read into a delivery."""
+"""How fast rows of databases are read into a delivery."""
 
 from __future__ import annotations
 
 import resource
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from statistics import median
 
-import click
 import psycopg
 
 from benchmarks.data import COLUMNS
+from benchmarks.figures import Bench, Goal
 from benchmarks.measure import ROUNDS
 from deltamark.application.ports.sources import Question, WantedTable
 from deltamark.bootstrap import sql_source
@@ -23,6 +21,7 @@ from deltamark.infrastructure.deliveries.folder import DeliveryFolder
 from deltamark.infrastructure.extracts.folder import FolderExtracts
 from tests.postgresql import running
 
+PART = "sql_sources"
 GOALS = {"SQLite": 300_000, "PostgreSQL": 200_000}
 """Rows a second."""
 KEY = COLUMNS[0]
@@ -30,19 +29,16 @@ _OTHERS = ", ".join(f"""'{name} ' || (i % 9973) AS "{name}\"""" for name in COLU
 _MIB = 1 << 20
 
 
-@click.command()
-@click.option("--people", default=50_000, show_default=True, help="The number of people.")
-def main(people: int) -> None:
+def measure_part(bench: Bench) -> None:
     """Reads a table of people with ten texts each from SQLite and PostgreSQL, whole and with keys alone."""
-    print(f"{people:,} people with 10 columns into a delivery, medians of {ROUNDS} rounds")
-    with tempfile.TemporaryDirectory(prefix="deltamark-bench-") as name:
-        folder = Path(name)
-        _measure("SQLite", _in_sqlite(folder, people), people, folder)
-        with running() as server, _in_postgresql(server.url("postgres"), people) as address:
-            _measure("PostgreSQL", address, people, folder)
+    folder = bench.folder / "sql_sources"
+    folder.mkdir()
+    _measure(bench, "SQLite", _in_sqlite(folder, bench.people), bench.people, folder)
+    with running() as server, _in_postgresql(server.url("postgres"), bench.people) as address:
+        _measure(bench, "PostgreSQL", address, bench.people, folder)
 
 
-def _measure(name: str, address: str, people: int, folder: Path) -> None:
+def _measure(bench: Bench, name: str, address: str, people: int, folder: Path) -> None:
     source = sql_source()
     table = WantedTable(
         name="people",
@@ -81,11 +77,11 @@ def _measure(name: str, address: str, people: int, folder: Path) -> None:
             delta = draft.finish(DeliveryKind.DELTA, "", keyed.scope, changed)
         unchanged.append(time.perf_counter() - began)
         assert delta.rows == 1, "the newest row is read again"
-    rate, processor = people / median(seconds), people / median(worked)
-    print(
-        f"  {name}: {rate:,.0f} rows/s, {processor:,.0f} a second of processor time (goal: at least {GOALS[name]:,}), "
-        f"memory +{grown} MiB; all keys and no change {median(unchanged):.2f} s"
-    )
+    goal = Goal("rate", at_least=GOALS[name])
+    bench.add(PART, "a table of ten columns", seconds, store=name, count=people)
+    bench.add(PART, "a table of ten columns, processor time", worked, store=name, count=people, goal=goal)
+    bench.add(PART, "memory that it takes", [grown], store=name, unit="MB")
+    bench.add(PART, "all keys and no change", unchanged, store=name, count=people)
 
 
 def _in_sqlite(folder: Path, people: int) -> str:
@@ -113,7 +109,3 @@ def _in_postgresql(url: str, people: int) -> Iterator[str]:
 def _peak() -> int:
     """The most memory that this process had, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // _MIB
-
-
-if __name__ == "__main__":
-    main()

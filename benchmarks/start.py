@@ -1,4 +1,4 @@
-"""How long the command line takes to start: `python -m benchmarks.start` prints CPU seconds of whole processes.
+"""How long the command line takes to start, in CPU seconds of whole processes.
 
 CPU time, user and system, is less noisy than the clock; of several processes the median counts.
 """
@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from statistics import median
 
-import click
+from benchmarks.figures import Bench
+from benchmarks.measure import ROUNDS
 
 COMMANDS = {
     "python": None,
@@ -28,17 +28,19 @@ COMMANDS = {
 }
 
 
-@click.command()
-@click.option("--times", default=7, show_default=True, help="How many processes of each kind are started.")
-def main(times: int) -> None:
+PART = "start"
+PROCESSES = 7 if ROUNDS > 1 else 1
+"""How many processes of each kind are started."""
+
+
+def measure_part(bench: Bench) -> None:
     """Measures how much CPU time the command line takes, from start to exit."""
-    with tempfile.TemporaryDirectory(prefix="deltamark-start-") as name:
+    with tempfile.TemporaryDirectory(dir=bench.folder) as name:
         folder = Path(name) / "company"
         _run(["init", str(folder)], Path(name))
         _run(["run", "Incremental"], folder)
         for label, arguments in COMMANDS.items():
-            seconds = median(_run(arguments, folder) for _ in range(times))
-            click.echo(f"{label:20} {seconds:5.2f} s")
+            bench.add(PART, label, [_run(arguments, folder) for _ in range(PROCESSES)])
 
 
 def _run(arguments: list[str] | None, folder: Path) -> float:
@@ -48,7 +50,3 @@ def _run(arguments: list[str] | None, folder: Path) -> float:
     subprocess.run([sys.executable, *call], cwd=folder, capture_output=True, check=False)
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
-
-
-if __name__ == "__main__":
-    main()

@@ -35,6 +35,10 @@ class BenchmarkStore(ABC):
         """Removes the store."""
 
     @abstractmethod
+    def disk_bytes(self) -> int:
+        """The bytes that the store takes on disk."""
+
+    @abstractmethod
     def save(self) -> None:
         """Saves a copy of the store."""
 
@@ -57,6 +61,9 @@ class SQLiteStore(BenchmarkStore):
     def empty(self) -> None:
         _remove(self._path)
 
+    def disk_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self._path.parent.glob(f"{self._path.name}*"))
+
     def save(self) -> None:
         _copy(self._path, self._saved)
 
@@ -77,6 +84,12 @@ class PostgreSQLStore(BenchmarkStore):
 
     def empty(self) -> None:
         self._create("deltamark_bench", "template0")
+
+    def disk_bytes(self) -> int:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        assert row is not None
+        return int(row[0])
 
     def save(self) -> None:
         self._create("deltamark_bench_saved", "deltamark_bench")

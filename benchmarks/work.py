@@ -46,6 +46,14 @@ def main(work: str, *arguments: str) -> None:
             report(lambda: _adopt(definition, store))
         case "raw":
             _raw(*arguments)
+        case "read-directory":
+            from benchmarks import directories
+
+            directories.read(*arguments)
+        case "rival":
+            from benchmarks import rivals
+
+            rivals.work(*arguments)
         case "follow":
             follow_delay.report(*arguments)
         case "compare":
