@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from deltamark.application.ports.sources import Question
-from deltamark.domain.proposal.described import Description
+from deltamark.domain.proposal.descriptions import Description
 
 
 class Describer(Protocol):

@@ -32,7 +32,7 @@ from deltamark.domain.configuration.packages import package_named
 from deltamark.domain.configuration.value_formats import Comparison
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.messages import how_many
-from deltamark.domain.proposal.described import Description
+from deltamark.domain.proposal.descriptions import Description
 from deltamark.domain.proposal.keys import KeyChoice
 from deltamark.domain.proposal.links import LinkChoice
 from deltamark.domain.proposal.names import entity_type_name, property_name, without_date, without_key_words

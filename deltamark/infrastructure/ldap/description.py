@@ -22,7 +22,7 @@ from deltamark.domain.configuration.packages import (
     VALUE,
 )
 from deltamark.domain.configuration.secret_attributes import holds_secrets
-from deltamark.domain.proposal.described import DescribedTable, Description, Reference
+from deltamark.domain.proposal.descriptions import DescribedTable, Description, Reference
 from deltamark.domain.values import shown
 from deltamark.infrastructure.ldap.schema import Schema, read_schema
 from deltamark.infrastructure.ldap.session import Entry, Refused, Session, opened

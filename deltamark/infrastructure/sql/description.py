@@ -11,7 +11,7 @@ from deltamark.application.ports.sources import SourceUnreachable
 from deltamark.domain.configuration.entity_model import ConnectionTable
 from deltamark.domain.configuration.packages import QUERY, SQL
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.proposal.described import DescribedTable, Description, Reference
+from deltamark.domain.proposal.descriptions import DescribedTable, Description, Reference
 from deltamark.domain.proposal.names import is_secret_name
 from deltamark.domain.values import shown
 

@@ -20,7 +20,7 @@ from deltamark.application.ports.sources import (
     Tables,
 )
 from deltamark.domain.configuration.packages import SQL
-from deltamark.domain.proposal.described import Description
+from deltamark.domain.proposal.descriptions import Description
 from deltamark.domain.secrets import masked
 from deltamark.domain.values import shown
 from deltamark.infrastructure.sql.description import description

@@ -17,7 +17,7 @@ from litestar.response import Redirect, Template
 from litestar.template.config import TemplateConfig
 
 from deltamark.engine import Engine
-from deltamark.interfaces.http.api import access, log, reading
+from deltamark.interfaces.http.api import access, log, state
 from deltamark.interfaces.http.api import runs as api_runs
 from deltamark.interfaces.http.assets import Asset, assets
 from deltamark.interfaces.http.authentication import (
@@ -31,10 +31,10 @@ from deltamark.interfaces.http.authentication import (
 from deltamark.interfaces.http.children import Runs
 from deltamark.interfaces.http.console.pages.routes import console
 from deltamark.interfaces.http.console.rendering import environment
+from deltamark.interfaces.http.dependencies import TheAssets, TheEngine, TheLinks, TheMetrics, TheSessions, TheSettings
 from deltamark.interfaces.http.description import described
 from deltamark.interfaces.http.feed import Hub
 from deltamark.interfaces.http.formats import Downloads
-from deltamark.interfaces.http.given import TheAssets, TheEngine, TheLinks, TheMetrics, TheSessions, TheSettings
 from deltamark.interfaces.http.headers import Gate
 from deltamark.interfaces.http.idempotency import Idempotency
 from deltamark.interfaces.http.metrics import Metrics
@@ -131,7 +131,7 @@ def signed_in(request: Request[Any, Any, Any]) -> User:
 _ASSETS: dict[str, Asset] = {}
 _DESCRIPTION: dict[str, Any] = {}
 API = "/api/v1"
-ROUTES = (*reading.ROUTES, *log.ROUTES, *api_runs.ROUTES, *access.ROUTES)
+ROUTES = (*state.ROUTES, *log.ROUTES, *api_runs.ROUTES, *access.ROUTES)
 """Every route of the API."""
 
 

@@ -14,7 +14,7 @@ from deltamark.interfaces.http.children import Runs
 from deltamark.interfaces.http.console.charts import HEIGHT, Sample, bar_chart
 from deltamark.interfaces.http.console.pages.answers import moment
 from deltamark.interfaces.http.console.pages.derived import SHOWN, derived_of
-from deltamark.interfaces.http.console.pages.held import held_of
+from deltamark.interfaces.http.console.pages.held_back import held_of
 from deltamark.interfaces.http.console.pages.overview import overview_of
 from deltamark.interfaces.http.console.pages.resource import resource_of
 from deltamark.interfaces.http.console.pages.resources import resources_of

@@ -12,7 +12,7 @@ from litestar.params import JSONBody, PathParameter
 
 from deltamark.interfaces.documents import time_of
 from deltamark.interfaces.http.authentication import ROLE
-from deltamark.interfaces.http.given import TheSessions, TheTokens, TheUser
+from deltamark.interfaces.http.dependencies import TheSessions, TheTokens, TheUser
 from deltamark.interfaces.http.tokens import LONGEST, ApiToken
 from deltamark.interfaces.http.users import Role
 

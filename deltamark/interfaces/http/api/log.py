@@ -28,11 +28,11 @@ from deltamark.interfaces.http.api.parameters import (
     refuse_unseen,
     sees_change,
 )
-from deltamark.interfaces.http.api.reading import FORMS, READER, streamed
+from deltamark.interfaces.http.api.state import FORMS, READER, streamed
 from deltamark.interfaces.http.authentication import ROLE
+from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheHub, TheUser
 from deltamark.interfaces.http.feed import MOST_STREAMS, Following
 from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
-from deltamark.interfaces.http.given import TheDownloads, TheEngine, TheHub, TheUser
 from deltamark.interfaces.http.users import Role, User
 
 EVENT_STREAM = "text/event-stream"

@@ -21,7 +21,7 @@ from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.pages.answers import page
 from deltamark.interfaces.http.console.pictures import Arrow, Box, Graph, task_arrows
-from deltamark.interfaces.http.given import TheEngine, TheUser
+from deltamark.interfaces.http.dependencies import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
 
 SHOWN = {"jobs": "Jobs", "model": "Entity model", "dependencies": "Dependencies", "history": "Adopted", "plan": "Plan"}

@@ -23,7 +23,7 @@ from deltamark.domain.values import shown
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.pages.answers import ROWS, page
-from deltamark.interfaces.http.given import TheEngine, TheUser
+from deltamark.interfaces.http.dependencies import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
 
 

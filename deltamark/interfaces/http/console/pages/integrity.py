@@ -16,7 +16,7 @@ from deltamark.domain.sources.places import KeptPlace
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.pages.answers import page
-from deltamark.interfaces.http.given import TheEngine, TheUser
+from deltamark.interfaces.http.dependencies import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
 
 

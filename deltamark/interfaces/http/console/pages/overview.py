@@ -19,7 +19,7 @@ from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.charts import BarChart, Sample, bar_chart
 from deltamark.interfaces.http.console.pages.answers import page
-from deltamark.interfaces.http.given import TheEngine, TheUser
+from deltamark.interfaces.http.dependencies import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
 
 DAYS = 28

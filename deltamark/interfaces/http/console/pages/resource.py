@@ -24,7 +24,7 @@ from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.pages.answers import ROWS, moment, number_in, page
 from deltamark.interfaces.http.console.pictures import Arrow, Box, Graph
 from deltamark.interfaces.http.console.rendering import resource_url
-from deltamark.interfaces.http.given import TheEngine, TheUser
+from deltamark.interfaces.http.dependencies import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
 
 NEIGHBOURS = 24

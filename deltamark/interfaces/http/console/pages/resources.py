@@ -13,7 +13,7 @@ from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.pages.answers import BUDGET_S, ROWS, page, refuse_partial_sight
 from deltamark.interfaces.http.console.rendering import log_url, resource_url
-from deltamark.interfaces.http.given import TheEngine, TheUser
+from deltamark.interfaces.http.dependencies import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
 
 

@@ -7,7 +7,7 @@ from litestar import Router
 from deltamark.interfaces.http.console.pages import (
     configuration,
     derived,
-    held,
+    held_back,
     integrity,
     log,
     overview,
@@ -17,7 +17,7 @@ from deltamark.interfaces.http.console.pages import (
     schedule,
 )
 
-_MODULES = (overview, runs, held, resources, resource, log, derived, configuration, integrity, schedule)
+_MODULES = (overview, runs, held_back, resources, resource, log, derived, configuration, integrity, schedule)
 
 
 def console() -> Router:

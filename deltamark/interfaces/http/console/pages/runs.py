@@ -23,7 +23,7 @@ from deltamark.interfaces.http.console.pages.answers import ROWS, Form, number_i
 from deltamark.interfaces.http.console.pages.live import followed
 from deltamark.interfaces.http.console.pictures import Box, Graph, task_arrows
 from deltamark.interfaces.http.console.rendering import render
-from deltamark.interfaces.http.given import TheEngine, TheHub, TheRuns, TheUser
+from deltamark.interfaces.http.dependencies import TheEngine, TheHub, TheRuns, TheUser
 from deltamark.interfaces.http.users import Role
 
 _COUNTS = tuple(attribute.name for attribute in fields(Counts))

@@ -51,8 +51,8 @@ from deltamark.interfaces.http.api.parameters import (
     seen,
 )
 from deltamark.interfaces.http.authentication import ROLE
+from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheUser
 from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
-from deltamark.interfaces.http.given import TheDownloads, TheEngine, TheUser
 from deltamark.interfaces.http.users import Role, User
 
 FORMS = "forms"

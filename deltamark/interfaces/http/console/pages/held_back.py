@@ -21,7 +21,7 @@ from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.children import Runs
 from deltamark.interfaces.http.console.pages.answers import ROWS, Form, number_in, page, refuse_partial_sight
 from deltamark.interfaces.http.console.pages.overview import why_held_back
-from deltamark.interfaces.http.given import TheEngine, TheRuns, TheUser
+from deltamark.interfaces.http.dependencies import TheEngine, TheRuns, TheUser
 from deltamark.interfaces.http.users import Role, User
 
 KINDS = ("deleted", "updated", "created", "unlinked", "linked")
