@@ -10,6 +10,7 @@ from attrs import evolve
 
 from deltamark import DeltamarkError
 from deltamark.domain.errors import StoreError
+from deltamark.domain.work_limits import WorkLimits
 from deltamark.infrastructure.duckdb import connection as duck
 from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 from tests.evaluation.company import MODEL, PLACE, Company, computed, evaluator, rule
@@ -141,7 +142,7 @@ def test_a_damaged_state_is_reported_as_damage_not_as_a_failing_expression(place
 
 
 def test_lack_of_memory_is_reported(monkeypatch):
-    monkeypatch.setattr(duck, "MEMORY_LIMIT", "8MB")
+    monkeypatch.setattr(duck, "work_limits", lambda: WorkLimits(memory="8MB"))
     company = Company({stream: {"First": f"{stream:0100}" * 10} for stream in range(20_000)})
     inputs = company.inputs([FULL])
 

@@ -6,8 +6,8 @@ import pytest
 
 from deltamark.application.ports.sources import SourceUnreachable
 from deltamark.infrastructure.sql.loopback import is_loopback
-from deltamark.infrastructure.sql.mysql import _address
-from deltamark.infrastructure.sql.postgresql import _authorities, _security
+from deltamark.infrastructure.sql.mysql import mysql_address
+from deltamark.infrastructure.sql.postgresql import _authorities, postgresql_security
 from tests.sql.following import question
 
 
@@ -24,21 +24,24 @@ def test_other_machines(host: str) -> None:
 def test_postgresql_on_another_machine_is_verified() -> None:
     verified = {"sslmode": "verify-full", "sslrootcert": _authorities()}
 
-    assert _security("postgresql://hr.meridian.example/hr", None) == verified
-    assert _security("postgresql://localhost,hr.meridian.example/hr", None) == verified
-    assert _security("postgresql:///hr?host=localhost&hostaddr=10.0.0.1", None) == verified
-    assert _security("postgresql://h/hr?sslmode=verify-full", "ca.pem") == {**verified, "sslrootcert": "ca.pem"}
-    assert _security("postgresql://h/hr?sslrootcert=own.pem", None) == {**verified, "sslrootcert": "own.pem"}
-    assert _security("postgresql://localhost/hr?sslmode=disable", None) == {}
-    assert _security("postgresql:///hr?host=/run/postgresql", None) == {}
+    assert postgresql_security("postgresql://hr.meridian.example/hr", None) == verified
+    assert postgresql_security("postgresql://localhost,hr.meridian.example/hr", None) == verified
+    assert postgresql_security("postgresql:///hr?host=localhost&hostaddr=10.0.0.1", None) == verified
+    assert postgresql_security("postgresql://h/hr?sslmode=verify-full", "ca.pem") == {
+        **verified,
+        "sslrootcert": "ca.pem",
+    }
+    assert postgresql_security("postgresql://h/hr?sslrootcert=own.pem", None) == {**verified, "sslrootcert": "own.pem"}
+    assert postgresql_security("postgresql://localhost/hr?sslmode=disable", None) == {}
+    assert postgresql_security("postgresql:///hr?host=/run/postgresql", None) == {}
     for mode in ("disable", "prefer", "require", "verify-ca"):
         with pytest.raises(SourceUnreachable, match=f"asks for sslmode={mode}"):
-            _security(f"postgresql://h/hr?sslmode={mode}", None)
+            postgresql_security(f"postgresql://h/hr?sslmode={mode}", None)
 
 
 def test_mysql_on_another_machine_is_verified() -> None:
-    there = _address(question({"server": "mysql://reader@hr.meridian.example:3307/hr%20data"}, ["id"], {}))
-    here = _address(question({"server": "mariadb://127.0.0.1/hr", "user": "reader"}, ["id"], {}))
+    there = mysql_address(question({"server": "mysql://reader@hr.meridian.example:3307/hr%20data"}, ["id"], {}))
+    here = mysql_address(question({"server": "mariadb://127.0.0.1/hr", "user": "reader"}, ["id"], {}))
 
     assert (there["host"], there["port"], there["database"], there["user"]) == (
         "hr.meridian.example", 3307, "hr data", "reader",
@@ -53,4 +56,4 @@ def test_mysql_on_another_machine_is_verified() -> None:
 )
 def test_addresses_of_mysql_that_are_none(address: str) -> None:
     with pytest.raises(SourceUnreachable, match="the address of the server"):
-        _address(question({"server": address}, ["id"], {}))
+        mysql_address(question({"server": address}, ["id"], {}))

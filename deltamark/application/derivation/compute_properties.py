@@ -34,7 +34,6 @@ from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.configuration.user_function import UserTask
-from deltamark.domain.derivation.dependency_paths import Read
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.messages import how_many
 from deltamark.domain.resources.events import Origin
@@ -155,7 +154,8 @@ class _ComputedWriter:
             reads = [read for share in shares for read in share.planned.reads]
             derivations = [share.planned.derivation for share in shares]
             grounds = Grounds(shares=tuple(shares), causes=None)
-            return self._evaluate_all(shares[0].entity_type, derivations, reads, grounds)
+            inputs = self._noted(self._input_reader.portions(shares[0].entity_type, reads))
+            return self._evaluate_all(shares[0].entity_type, derivations, inputs, grounds)
         batch = due_batch(self._tx, self._input_reader, shares)
         if batch is None:
             return Tally()
@@ -168,20 +168,21 @@ class _ComputedWriter:
         portions = calls.portions(self._tx, shares, batch.inputs)
         return self._write(batch.inputs.entity_type, derivations, portions, batch.grounds)
 
+    def _noted(self, portions: Iterable[Inputs]) -> Iterator[Inputs]:
+        """The same portions, whose resources count as computed."""
+        for inputs in portions:
+            self._computed += inputs.resources.column("stream").chunks
+            yield inputs
+
     def _evaluate_all(
-        self, entity_type: str, derivations: Sequence[Derivation], reads: Sequence[Read], grounds: Grounds | str
+        self, entity_type: str, derivations: Sequence[Derivation], portions: Iterable[Inputs], grounds: Grounds | str
     ) -> Tally:
         """Computes the values of all live resources of an entity type."""
 
         def evaluated(inputs: Inputs) -> list[Computation]:
             return list(self._services.evaluator.portions(derivations, inputs))
 
-        def noted() -> Iterator[Inputs]:
-            for inputs in self._input_reader.portions(entity_type, reads):
-                self._computed += inputs.resources.column("stream").chunks
-                yield inputs
-
-        return self._write(entity_type, derivations, each_ahead(noted(), evaluated), grounds)
+        return self._write(entity_type, derivations, each_ahead(portions, evaluated), grounds)
 
     def _write(
         self,
@@ -221,7 +222,7 @@ class _ComputedWriter:
         for entity_type in dict.fromkeys(rule.entity_type for rule in obsolete):
             names = sorted(rule.name for rule in obsolete if rule.entity_type == entity_type)
             removals = [Derivation(kind=DerivationKind.PROPERTY, name=name, entity_type=entity_type) for name in names]
-            done = self._evaluate_all(entity_type, removals, (), "removed")
+            done = self._evaluate_all(entity_type, removals, self._input_reader.portions(entity_type, ()), "removed")
             message = (
                 f"removed {how_many(done.written, 'value')} of {', '.join(f'{entity_type}:{name}' for name in names)}: "
                 f"nothing computes {'it' if len(names) == 1 else 'them'} any more"

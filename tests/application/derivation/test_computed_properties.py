@@ -301,3 +301,10 @@ def test_computed_values_of_a_past_moment_can_be_read(staffed):
 
     assert staffed.state(at=then) == before
     assert staffed.state() == staffed.by_hand()["state"]
+
+
+def test_resources_whose_values_are_removed_do_not_count_as_computed(staffed):
+    run = staffed.computing(Person_Size=None).run()
+
+    assert staffed.people("Size") == {}
+    assert task(run, "Properties").counts.computed == 0

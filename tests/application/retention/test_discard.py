@@ -150,7 +150,7 @@ def test_a_run_without_changes_discards_nothing_and_has_no_message(forgetful):
     forgetful.people({"1": "Ann"}).run()
     horizon = forgetful.engine.horizons("Person")
 
-    run = forgetful.people({"1": "Ann"}).run()
+    run = forgetful.people({"1": "Ann"}).run(force_read=True)
 
     assert task(run, "SynchronizeHR").discarded == ()
     assert task(run, "SynchronizeHR").messages == ()

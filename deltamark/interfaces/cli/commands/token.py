@@ -28,7 +28,7 @@ def _tokens() -> Tokens:
     return Tokens(Path(FILE_NAME), utc_now)
 
 
-@click.group()
+@click.group(epilog="Example: deltamark token create backup --role reader --days 30")
 def token() -> None:
     """Makes, shows and revokes API tokens of `serve`.
 
