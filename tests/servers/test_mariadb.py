@@ -305,11 +305,12 @@ def test_a_database_says_what_is_proposed_for_it(server: MariaDB, tmp_path: Path
     password = tmp_path / "password"
     password.touch(0o600)
     password.write_text(PASSWORD)
-    server.execute(*described.TABLES)
+    tables = [f"DROP TABLE IF EXISTS {table}" for table in ("membership", "person", "department")]
+    server.execute(*tables, *described.TABLES)
     try:
         proposal = described.proposed(server.address, user=READER, password=f"file:{password}")
     finally:
-        server.execute("DROP TABLE membership", "DROP TABLE person", "DROP TABLE department")
+        server.execute(*tables)
 
     assert proposal.description is not None
     assert proposal.description.server.startswith("MariaDB ")

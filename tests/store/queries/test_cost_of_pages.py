@@ -1,4 +1,7 @@
-"""A page is read by indexes: no statement reads a whole table, and none sorts one."""
+"""A page is read by indexes: no statement reads a whole table, and none sorts one.
+
+The plans are those of SQLite.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,7 @@ class Recorded:
         return [plan for plan in self.plans if plan.startswith("SCAN") and plan.split()[1] in (*LARGE, *"erlkco")]
 
 
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
 def test_a_page_reads_no_whole_table(new_staff: Callable[..., Staff], monkeypatch: pytest.MonkeyPatch) -> None:
     engine = lived(new_staff).engine
     recorded = Recorded(monkeypatch)
@@ -57,6 +61,7 @@ def test_a_page_reads_no_whole_table(new_staff: Callable[..., Staff], monkeypatc
         assert recorded.whole_tables() == [], what
 
 
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
 def test_what_reads_a_whole_table_is_noticed(new_staff: Callable[..., Staff], monkeypatch: pytest.MonkeyPatch) -> None:
     engine = lived(new_staff).engine
     recorded = Recorded(monkeypatch)
