@@ -243,8 +243,9 @@ def test_148_a_task_stopped_inside_its_transaction_leaves_no_changes(company):
 def test_148_a_second_signal_stops_at_once_without_a_traceback(company):
     # The second signal arrives while the first is being recorded.
     then = "import deltamark.application.runs.recorder as r; o = r.RunRecorder.task_ended; "
-    then += "r.RunRecorder.task_ended = lambda *a: signal.raise_signal(signal.SIGTERM) or o(*a); signal.pause()"
-    process = started(company.folder, "run", "OnlyFlag", program=pausing_at(*COMPARING, then=then))
+    then += "r.RunRecorder.task_ended = lambda *a: signal.raise_signal(signal.SIGTERM) or o(*a); "
+    then += "os.write(1, b'reached' + bytes([10])); signal.pause()"
+    process = started(company.folder, "run", "OnlyFlag", program=pausing_at(*COMPARING, then=then, word=""))
     assert process.stdout.readline() == b"reached\n"
 
     process.terminate()

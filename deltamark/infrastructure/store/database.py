@@ -54,6 +54,9 @@ class Database(ABC):
     by_rows: ClassVar[bool]
     """Whether rows are inserted one by one; then plain values are faster than Arrow arrays."""
 
+    keeps_order: ClassVar[bool]
+    """Whether the same query over the same rows gives them in the same order, also without ORDER BY."""
+
     unindexed: ClassVar[str]
     """Follows the name of a table that is read in its own order, not by an index."""
 

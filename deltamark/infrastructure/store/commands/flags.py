@@ -59,9 +59,10 @@ class FlagCommands(FlagPropagation):
         number = len(parameters) + 1
         newest = self.newest_flag()
         columns = ", ".join(_FLAGS.columns)
+        order = "" if self._db.keeps_order else "ORDER BY f.dependency, f.position, f.resource"
         self._flag += self._db.execute(
             f"""INSERT INTO flags ({columns}, seal) SELECT {columns}, {_FLAGS.seal} FROM
-            (SELECT CAST(?{number} AS BIGINT) + row_number() OVER () AS number, f.* FROM ({query}) f) g""",
+            (SELECT CAST(?{number} AS BIGINT) + row_number() OVER ({order}) AS number, f.* FROM ({query}) f) g""",
             (*parameters, newest),
         )
         self._sums.add("flags", (0, 0), sum_of(self._db, "flags", "number>?1", (newest,)))

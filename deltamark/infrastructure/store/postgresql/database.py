@@ -52,6 +52,7 @@ class PostgreSQLDatabase(Database):
 
     ordered_join = "JOIN"  # the planner chooses the order
     by_rows = False
+    keeps_order = False
     unindexed = ""
 
     def __init__(self, connection: Connection[DictRow]) -> None:

@@ -44,6 +44,7 @@ class SQLiteDatabase(Database):
 
     ordered_join = "CROSS JOIN"
     by_rows = True
+    keeps_order = True
     unindexed = "NOT INDEXED"
 
     def __init__(self, connection: sqlite3.Connection) -> None:
