@@ -23,6 +23,7 @@ from deltamark.application.ports.deliveries import PARQUET, Deliveries
 from deltamark.application.ports.descriptions import Describer
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.ports.extracts import Extracts
+from deltamark.application.ports.notifications import Channel, ChannelConnection, NotSent
 from deltamark.application.ports.sinks import MakeSink, Sink, SinkConnection, SinkUnavailable
 from deltamark.application.ports.sources import Question, Source, SourceUnreachable
 from deltamark.application.ports.store import Clock
@@ -30,6 +31,7 @@ from deltamark.application.services import OrphanWriter, Reload, Services, Wait,
 from deltamark.config import check
 from deltamark.config.check import CheckedConfiguration, ConfigurationReload, Judgement
 from deltamark.config.connections import ConnectionSetting, as_read, checked_settings, setting_faults
+from deltamark.config.notifications import COMMAND, MAIL, ChannelSetting, channels_as_read
 from deltamark.config.user_modules import TaskModule
 from deltamark.config.xml.canonical import CanonicalXML
 from deltamark.config.xml.load import load_as_far_as_possible
@@ -214,6 +216,7 @@ def services(
     check_other: CheckConfiguration = checked_configuration,
     direct_input: Mapping[str, Any] | None = None,
     connections: Mapping[str, ConnectionSetting] | None = None,
+    channels: Mapping[str, ChannelSetting] | None = None,
 ) -> Services:
     """What an engine works with, for a configuration that was checked already.
 
@@ -224,6 +227,7 @@ def services(
     :param check_other: loads and checks another configuration as this one was.
     :param direct_input: connection table -> what a program gives in the place of its file, checked.
     :param connections: connection -> its settings.
+    :param channels: channel by which people are told of runs -> its settings.
     :raises ConfigurationError: for settings of connections that do not fit the configuration.
     :raises StoreError: if the store cannot be opened.
     """
@@ -262,6 +266,8 @@ def services(
         },
         connections=as_read(settings, read_secret),
         sinks=_SINKS,
+        channels=channels_as_read(channels or {}, read_secret),
+        make_channel=_channel,
         wait=WAIT,
     )
 
@@ -513,6 +519,24 @@ _SINKS: Mapping[str, MakeSink] = {
     SQL_SINK.name: _sql_sink,
     SCIM_SINK.name: _scim_sink,
 }
+
+
+def _channel(connection: ChannelConnection) -> Channel:
+    if connection.kind == MAIL:
+        from deltamark.infrastructure.notifications.mail import Mail
+
+        return Mail(connection)
+    if connection.kind == COMMAND:
+        from deltamark.infrastructure.notifications.command import Command
+
+        return Command(connection)
+    try:
+        _see_library_of_sink(WEBHOOK_SINK)
+    except SinkUnavailable as e:
+        raise NotSent(f"{e.problem}: {e.advice}") from None
+    from deltamark.infrastructure.notifications.webhook import WebhookChannel
+
+    return WebhookChannel(connection)
 
 
 def _ldif_files() -> Source:

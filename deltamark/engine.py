@@ -96,6 +96,7 @@ if TYPE_CHECKING:
 
     from deltamark.application.execution.given_jobs import JobToRun
     from deltamark.application.history.consumers import Consumer
+    from deltamark.application.notifications.notify import Notified
     from deltamark.application.retention.chosen import Chosen
     from deltamark.application.scheduling.health import Health
     from deltamark.application.scheduling.notices import Notice
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from deltamark.application.sinks.dead_letters import Retried
     from deltamark.application.sinks.deliver import Delivered
     from deltamark.application.sinks.show import SinkStatus
+    from deltamark.domain.notifications.record import NotificationRecord
     from deltamark.domain.synchronization.recorded_changes import RecordedChange
 
 _Row = TypeVar("_Row")
@@ -141,6 +143,7 @@ class Engine:
         adoption: int = ADOPTION_LIMIT,
         sources: Mapping[str, Any] | None = None,
         connections: Mapping[str, Mapping[str, object]] | None = None,
+        notify: Mapping[str, Mapping[str, object]] | None = None,
         memory: str | None = None,
         threads: int | None = None,
         temporary: str | os.PathLike[str] | None = None,
@@ -165,6 +168,8 @@ class Engine:
         :param connections: connection -> its settings, as they would be in `[deltamark.connections.NAME]`:
             ``{"HR_Source": {"server": "postgresql://host/hr", "user": "reader", "password": "env:HR_PASSWORD"}}``. In
             place of a reference, a secret may be a `Secret`.
+        :param notify: channel by which people are told of runs -> its settings, as in `[deltamark.notify.NAME]`. What
+            happens is sent when `notify` is called.
         :param memory: the most memory that a comparison or computation may take, such as ``2GB``; what needs more is
             written to the temporary folder. This and the next two are those of the process: None leaves them as they
             are, at first ``1GB``, 2 threads and the temporary folder of the system.
@@ -177,6 +182,7 @@ class Engine:
         from deltamark import bootstrap
         from deltamark.application.derivation.user_functions.decorator import registered
         from deltamark.config.connections import checked_settings
+        from deltamark.config.notifications import checked_channels
 
         arguments.text("store, a URL such as sqlite:///deltamark.db,", store)
         arguments.boolean("create", create)
@@ -191,7 +197,7 @@ class Engine:
         if not isinstance(configuration, Configuration):
             files = arguments.file("configuration", configuration, kinds="a Configuration or a path")
             reload = bootstrap.reload_of(files, functions, leave_out_unbuilt=leave_out_unbuilt)
-        settings = checked_settings(connections)
+        settings, channels = checked_settings(connections), checked_channels(notify)
         loaded = bootstrap.checked_configuration(configuration, functions, leave_out_unbuilt=leave_out_unbuilt)
         direct_input = bootstrap.direct_input(
             "sources",
@@ -209,6 +215,7 @@ class Engine:
             reload=reload,
             adoption_limit=adoption,
             connections=settings,
+            channels=channels,
             check_other=lambda other: bootstrap.checked_configuration(
                 other, functions, leave_out_unbuilt=leave_out_unbuilt
             ),
@@ -1346,6 +1353,61 @@ class Engine:
         from deltamark.application.sources.export import probe
 
         return probe(self._services, name)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of the channels by which people are told of runs."""
+        return tuple(self._open.channels)
+
+    def register_channels(self) -> None:
+        """Makes new channels known: people are told of what happens from now on."""
+        from deltamark.application.notifications.notify import register_channels
+
+        services = self._writing("register_channels")
+        if services.channels:
+            register_channels(services)
+
+    def notify(self) -> list[Notified]:
+        """Tells people by each channel how runs ended, and of schedules that are not kept: each once.
+
+        A process that ends between sending and putting that on record sends the same again, with the same id. What is
+        not sent is tried again by later calls, after longer and longer pauses.
+
+        :raises UsageError: if this is called inside a dry run.
+        """
+        from deltamark.application.notifications.notify import notify
+
+        services = self._writing("notify")
+        return notify(services) if services.channels else []
+
+    def notifications(self, *, sent: bool = False) -> list[NotificationRecord]:
+        """What channels are still to be told of, and what failed, oldest first.
+
+        :param sent: also what was sent, of the last 90 days.
+        """
+        from deltamark.application.notifications.notify import notifications
+
+        return notifications(self._open, sent=arguments.boolean("sent", sent))
+
+    def retry_notifications(self, channel: str | None = None) -> int:
+        """Makes due again what failed for good, and returns how many notifications these are.
+
+        :param channel: only of this one.
+        :raises UsageError: for a channel that there is not, or if this is called inside a dry run.
+        """
+        from deltamark.application.notifications.notify import retry_notifications
+
+        return retry_notifications(self._writing("retry_notifications"), channel)
+
+    def probe_channel(self, channel: str) -> Probe:
+        """Tries a channel, without sending anything.
+
+        :raises UsageError: for a channel that there is not.
+        """
+        from deltamark.application.notifications.notify import channel_named, probe_channel
+
+        services = self._open
+        return probe_channel(services, channel_named(services, arguments.text("channel, the name,", channel)))
 
     def deliver(self, sink: str, *, dry_run: bool = False) -> Delivered:
         """Delivers the changes beyond the place of a sink to it, up to the present end of the log.

@@ -19,6 +19,7 @@ from deltamark.application.ports.configuration_format import ConfigurationFormat
 from deltamark.application.ports.deliveries import Deliveries
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.ports.extracts import Extracts
+from deltamark.application.ports.notifications import Channel, ChannelConnection, MakeChannel
 from deltamark.application.ports.sinks import MakeSink
 from deltamark.application.ports.sources import ConnectionSettings, Source
 from deltamark.application.ports.store import Clock, Store
@@ -82,6 +83,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _no_channel(connection: ChannelConnection) -> Channel:
+    raise AssertionError(f"no channels are known here, and so not {connection.name}.")
+
+
 @frozen(kw_only=True)
 class Services:
     """The parts that use cases work with.
@@ -107,6 +112,8 @@ class Services:
     :param sources: package -> reads such sources.
     :param connections: connection -> its settings.
     :param sinks: package -> makes such sinks.
+    :param channels: the channels by which people are told of runs, by name.
+    :param make_channel: makes one of them.
     :param wait: between two readings of a source that failed for the moment.
     """
 
@@ -136,6 +143,8 @@ class Services:
     sources: Mapping[str, Source] = field(factory=dict)
     connections: Mapping[str, ConnectionSettings] = field(factory=dict)
     sinks: Mapping[str, MakeSink] = field(factory=dict)
+    channels: Mapping[str, ChannelConnection] = field(factory=dict)
+    make_channel: MakeChannel = field(default=_no_channel, eq=False, repr=False)
     wait: Wait = field(default=time.sleep, eq=False, repr=False)
 
     @cached_property

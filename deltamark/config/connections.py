@@ -134,9 +134,12 @@ def _located(key: str, value: object, directory: Path | None) -> object:
     return value if path.startswith("/") else f"{_SQLITE}{(directory / path).as_posix()}"
 
 
-def location_in(text: str, file: str, connection: str, setting: str | None) -> Location:
-    """The line of a setting below the line of its connection: a guess that needs no second parser."""
-    header = re.compile(rf"""\s*\[\s*deltamark\s*\.\s*connections\s*\.\s*["']?{re.escape(connection)}["']?\s*\]""")
+def location_in(text: str, file: str, connection: str, setting: str | None, *, group: str = CONNECTIONS) -> Location:
+    """The line of a setting below the line of its connection: a guess that needs no second parser.
+
+    :param group: the table that the table of the connection is in.
+    """
+    header = re.compile(rf"""\s*\[\s*deltamark\s*\.\s*{group}\s*\.\s*["']?{re.escape(connection)}["']?\s*\]""")
     key = None if setting is None else re.compile(rf"""\s*["']?{re.escape(setting)}["']?\s*=""")
     found = None
     for number, line in enumerate(text.splitlines(), 1):

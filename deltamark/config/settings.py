@@ -19,6 +19,7 @@ from deltamark.config.connections import (
     table_faults,
 )
 from deltamark.config.files import ConfigurationFile, content, display_name
+from deltamark.config.notifications import NOTIFY, ChannelSetting, channel_faults, channel_settings
 from deltamark.config.user_modules import TaskModule
 from deltamark.domain.adoption.plan import ADOPTION_LIMIT
 from deltamark.domain.errors import ConfigurationError, Fault
@@ -41,7 +42,7 @@ CHECKPOINT_KEY = "checkpoint_key"
 LEAVE_OUT_UNBUILT = "leave_out_unbuilt"
 ADOPTION = "adoption"
 MEMORY, THREADS, TEMPORARY = "memory", "threads", "temporary"
-KEYS = (*DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, ADOPTION, MEMORY, THREADS, TEMPORARY, TASKS, CONNECTIONS)
+KEYS = (*DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, ADOPTION, MEMORY, THREADS, TEMPORARY, TASKS, CONNECTIONS, NOTIFY)
 ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in (*DEFAULTS, CHECKPOINT_KEY)}
 LEAVE_OUT_UNBUILT_VARIABLE = f"DELTAMARK_{LEAVE_OUT_UNBUILT.upper()}"
 MEMORY_VARIABLE, THREADS_VARIABLE, TEMPORARY_VARIABLE = (
@@ -61,7 +62,8 @@ class Settings:
     modules with user functions, `checkpoint_key` the file of the key that signs checkpoints. `leave_out_unbuilt`:
     whether what the configuration has and this version does not is left out instead of being a fault. `adoption`: how
     many values, resources and links a run may convert or remove by adopting a changed configuration. `connections`: how
-    each connection is reached, by its name. `limits`: what comparing and computing may take of the machine.
+    each connection is reached, by its name. `limits`: what comparing and computing may take of the machine. `channels`:
+    by which people are told of runs, by name.
     """
 
     store: str = field(repr=masked)
@@ -73,6 +75,7 @@ class Settings:
     adoption: int = ADOPTION_LIMIT
     connections: Mapping[str, ConnectionSetting] = field(factory=dict)
     limits: WorkLimits = WorkLimits()
+    channels: Mapping[str, ChannelSetting] = field(factory=dict)
 
 
 def load_settings(
@@ -94,7 +97,7 @@ def load_settings(
 
     :raises ConfigurationError: if the file cannot be read or is not valid.
     """
-    from_file, tasks_location, connections = _file_settings(directory)
+    from_file, tasks_location, connections, channels = _file_settings(directory)
     settings = DEFAULTS | from_file
     chosen = {
         "store": _located_store(directory, settings["store"]),
@@ -119,6 +122,7 @@ def load_settings(
         _adoption(adoption, environment, from_file),
         connections,
         _limits(directory, environment, from_file),
+        channels,
     )
 
 
@@ -183,11 +187,11 @@ def _not_empty(key: str, value: str) -> str:
 
 def _file_settings(
     directory: Path,
-) -> tuple[dict[str, Any], Location | None, dict[str, ConnectionSetting]]:
-    """The settings in the file, the location of the modules of tasks, and the settings of connections."""
+) -> tuple[dict[str, Any], Location | None, dict[str, ConnectionSetting], dict[str, ChannelSetting]]:
+    """The settings in the file, the location of the modules of tasks, and the settings of connections and channels."""
     path = directory / FILE_NAME
     if not path.exists() and not path.is_symlink():
-        return {}, None, {}
+        return {}, None, {}, {}
     file = ConfigurationFile(path, display_name(path))
     text = _text(file)
     try:
@@ -199,7 +203,7 @@ def _file_settings(
         raise ConfigurationError(faults)
     table = dict(document.get(TABLE, {}))
     connections = connection_settings(table.get(CONNECTIONS, {}), directory, partial(location_in, text, file.name))
-    return table, _location(file, text, TASKS), connections
+    return table, _location(file, text, TASKS), connections, channel_settings(table.get(NOTIFY, {}), directory)
 
 
 def _text(file: ConfigurationFile) -> str:
@@ -239,6 +243,8 @@ def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> 
             yield from _module_faults(value, _location(file, text, key))
         elif key == CONNECTIONS:
             yield from table_faults(value, partial(location_in, text, file.name))
+        elif key == NOTIFY:
+            yield from channel_faults(value, partial(location_in, text, file.name, group=NOTIFY))
         elif key == LEAVE_OUT_UNBUILT:
             if not isinstance(value, bool):
                 yield Fault(_location(file, text, key), f"{key} is {shown(value)}; write true or false without quotes")

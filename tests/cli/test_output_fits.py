@@ -101,6 +101,7 @@ READING = [
     ["runs", "3"],
     ["runs", "4"],
     ["--utc", "runs"],
+    ["notify", "--show"],
     ["changes"],
     ["changes", "--pending", "3"],
     ["history", "Unit", LONG_KEY],

@@ -48,6 +48,8 @@ BESIDE = {
     "consumers": "SELECT name, position, began_at, moved_at, moves FROM consumers",
     "dead_letters": """SELECT sink, position, part, state, refused_at, tries, problem, decided_at, decided_by, reason
         FROM dead_letters""",
+    "channels": "SELECT name, position, since FROM channels",
+    "notifications": "SELECT channel, id, delivery, tries, noted_at, tried_at, problem, document FROM notifications",
     "numbers": "SELECT last_at, next_stream, next_run, next_flag, forgotten_flag FROM store",
 }
 EVERYTHING = {**LOG, **PROJECTIONS, **DERIVED, **BESIDE}

@@ -29,6 +29,7 @@ from deltamark.domain.derivation.dependency_paths import Dependency
 from deltamark.domain.history.changes import Horizon, Position
 from deltamark.domain.history.consumer import ConsumerPlace
 from deltamark.domain.integrity.verification import LogVerification, Replayed
+from deltamark.domain.notifications.record import ChannelPlace, NotificationRecord
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import ChangesDiscarded, ResourceErased, RunEvent
 from deltamark.domain.sinks.dead_letters import DeadLetter
@@ -274,6 +275,20 @@ class Writing(Reading, Protocol):
 
     def put_dead_letter(self, letter: DeadLetter) -> None:
         """Stores a change that a sink refused, instead of an earlier record of the same."""
+        ...
+
+    # Notifications
+
+    def put_channel_place(self, place: ChannelPlace) -> None:
+        """Stores how far the log was read for a channel, instead of an earlier place."""
+        ...
+
+    def put_notification(self, record: NotificationRecord) -> None:
+        """Stores a notification for a channel, instead of an earlier record of the same."""
+        ...
+
+    def drop_notifications(self, before: datetime) -> None:
+        """Forgets notifications that were sent and put on record before a time."""
         ...
 
     # Retention and erasure

@@ -25,6 +25,7 @@ from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 from deltamark.domain.history.changes import AnyChange, CorrelationKey, Horizon, Position
 from deltamark.domain.history.consumer import ConsumerPlace
 from deltamark.domain.integrity.verification import Checkpoint, LogVerification
+from deltamark.domain.notifications.record import ChannelPlace, NotificationRecord
 from deltamark.domain.resources.events import Event
 from deltamark.domain.resources.link import LinkEvent, LinkFact, LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
@@ -546,6 +547,20 @@ class Reading(Protocol):
 
     def dead_letters(self, sink: str | None = None) -> list[DeadLetter]:
         """The changes that sinks refused for good, or one sink did, by sink and position; also those decided on."""
+        ...
+
+    # Notifications
+
+    def channel_places(self) -> list[ChannelPlace]:
+        """The channels that are known, by name, also those that the settings name no more."""
+        ...
+
+    def notifications(self, channel: str | None = None) -> list[NotificationRecord]:
+        """What channels, or one of them, were told of or are to be told of, by channel and identifier."""
+        ...
+
+    def run_ends(self, after: Position) -> Iterator[tuple[Position, RunEvent]]:
+        """The records of runs that started or ended beyond a position, oldest first."""
         ...
 
     # Retention and erasure

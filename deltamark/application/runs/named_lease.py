@@ -1,4 +1,4 @@
-"""A right that one process has at a time, under a name: to start jobs, or to deliver to a sink.
+"""A right that one process has at a time, under a name: to start jobs, to deliver to a sink, or to send notifications.
 
 It is a lease like those of tasks, under a name that no task can have. See ADR 0013 for what leases promise.
 """
@@ -21,6 +21,11 @@ SCHEDULER = "/schedule"
 def sink_lease(sink: str) -> str:
     """The name of the right to deliver to a sink."""
     return f"/sink/{sink}"
+
+
+def channel_lease(channel: str) -> str:
+    """The name of the right to send notifications by a channel."""
+    return f"/notify/{channel}"
 
 
 class NamedLease:

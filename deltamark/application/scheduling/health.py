@@ -112,6 +112,25 @@ def health(services: Services, *, writable: bool) -> Health:
     )
 
 
+def overdue_jobs(services: Services, reading: Reading) -> list[tuple[str, datetime]]:
+    """The jobs that were due and not started while nothing else ran, each with when it was due."""
+    scheduled, now = scheduled_jobs(services.configuration), services.clock()
+    schedules = {schedule.job: schedule for schedule in reading.schedules()}
+    if not schedules or any(run > 0 for run in reading.live_runs()):
+        return []
+    found = []
+    for job in scheduled:
+        due_at = _due_at(services, job, schedules.get(job.identifier), now)
+        if _is_overdue(due_at, now):
+            assert due_at is not None, "it has a time"
+            found.append((job.identifier, due_at))
+    return found
+
+
+def _is_overdue(due_at: datetime | None, now: datetime) -> bool:
+    return due_at is not None and now - due_at > OVERDUE
+
+
 def _next_steps(jobs: Sequence[JobHealth], held_back: Sequence[LeftOut], *, leads: bool) -> Iterator[NextStep]:
     if jobs and not leads:
         yield NextStep(NextAction.START_SCHEDULER)
@@ -139,18 +158,20 @@ def _last_runs(
 def _job_health(
     services: Services, job: Job, schedule: Schedule | None, last: Mapping[str, JobRun], now: datetime
 ) -> JobHealth:
+    return JobHealth(job=job.identifier, last=last.get(job.identifier), next_at=_due_at(services, job, schedule, now))
+
+
+def _due_at(services: Services, job: Job, schedule: Schedule | None, now: datetime) -> datetime | None:
     is_known = schedule is not None and schedule.timing == timing_of(job)
     handled_to = schedule.handled_to if schedule is not None and is_known else now
-    return JobHealth(
-        job=job.identifier, last=last.get(job.identifier), next_at=next_due(job, handled_to, services.local_zone)
-    )
+    return next_due(job, handled_to, services.local_zone)
 
 
 def _problems(job: JobHealth, now: datetime, *, may_wait: bool) -> Iterator[str]:
     if job.last is not None and job.last.state in _BAD_ENDS:
         number, state = job.last.number, job.last.state.value
         yield f"the last run of job {job.job}, {number}, is {state}"
-    if job.next_at is not None and not may_wait and now - job.next_at > OVERDUE:
+    if job.next_at is not None and not may_wait and _is_overdue(job.next_at, now):
         yield (
             f"job {job.job} was due at {to_the_second(job.next_at)} and was not started. See what the scheduler says; "
             "does it run this configuration?"

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import orjson
 
@@ -21,7 +22,7 @@ from deltamark.domain.sinks.batch import Batch, OutgoingChange
 from deltamark.infrastructure.http.client import TRIED_AGAIN, Answer, HTTPClient, HTTPFailure, Limits
 
 _GONE = 410
-_REFUSED = frozenset({400, 409, 413, 422})
+REFUSED = frozenset({400, 409, 413, 422})
 """Statuses that concern what was sent; others of 400 and above concern the address or the user."""
 
 _NOT_ALLOWED = frozenset({401, 403})
@@ -29,6 +30,20 @@ _NOT_BUILT = 501
 _LARGEST_ANSWER = 64 * 1024
 _SECRET = "whsec_"  # noqa: S105  # how a secret begins
 _TIMEOUT_S = 30
+_TRIES = 5
+
+
+class Event(Protocol):
+    """What is sent: a change, or a notification."""
+
+    @property
+    def id(self) -> str:
+        """The same whenever it is sent."""
+        ...
+
+    def cloud_event(self) -> dict[str, Any]:
+        """It as a CloudEvent 1.0."""
+        ...
 
 
 class Webhook:
@@ -36,6 +51,8 @@ class Webhook:
 
     :param clock: the time in seconds since 1970.
     :param wait: sleeps for so many seconds.
+    :param where: the table of its settings, in messages.
+    :param tries: how often a request is sent, at most.
     :raises SinkUnavailable: if its settings do not allow it.
     """
 
@@ -45,8 +62,10 @@ class Webhook:
         *,
         clock: Callable[[], float] = time.time,
         wait: Callable[[float], None] = time.sleep,
+        where: str | None = None,
+        tries: int = _TRIES,
     ) -> None:
-        name = f"[deltamark.connections.{connection.name}]"
+        name = where or f"[deltamark.connections.{connection.name}]"
         server = connection.text("server")
         if server is None:
             raise SinkUnavailable("no server is set for it", f'Write server = "https://…" in {name}.')
@@ -56,7 +75,7 @@ class Webhook:
         self._key = _key(connection, name)
         token = connection.secret("token")
         self._token = {} if token is None else {"authorization": f"Bearer {token.value}"}
-        limits = Limits(timeout_s=connection.number("timeout", _TIMEOUT_S), largest_answer=_LARGEST_ANSWER)
+        limits = Limits(timeout_s=connection.number("timeout", _TIMEOUT_S), tries=tries, largest_answer=_LARGEST_ANSWER)
         try:
             self._client = HTTPClient(server, authority=connection.text("authority"), limits=limits, wait=wait)
         except HTTPFailure as e:
@@ -73,10 +92,10 @@ class Webhook:
         except HTTPFailure as e:
             raise SinkUnavailable(e.problem, e.advice) from None
         if answer.status in _NOT_ALLOWED:
-            return Probe(problems=[f"the server answers {_words(answer)}. {_advice(answer)}"])
+            return Probe(problems=[f"the server answers {words_of(answer)}. {_advice(answer)}"])
         if answer.status in TRIED_AGAIN and answer.status != _NOT_BUILT:
-            return Probe(problems=[f"the server answers {_words(answer)}. See the server"])
-        return Probe(server="HTTP server", findings=[f"it answers {_words(answer)} to OPTIONS"])
+            return Probe(problems=[f"the server answers {words_of(answer)}. See the server"])
+        return Probe(server="HTTP server", findings=[f"it answers {words_of(answer)} to OPTIONS"])
 
     def send(self, batch: Batch) -> Iterator[Confirmed]:
         """Sends requests in order; what a server refuses is sent in halves until it is known which change it is."""
@@ -87,21 +106,25 @@ class Webhook:
             yield from self._sent(part, batch.until if is_last else part[-1].position)
 
     def _sent(self, changes: Sequence[OutgoingChange], until: int) -> Iterator[Confirmed]:
-        answer = self._posted(changes)
+        answer = self.posted(changes)
         if answer.status < 300:
             yield Confirmed(position=until, sent=len(changes))
         elif answer.status == _GONE:
-            raise SinkGone(changes[0], _words(answer))
-        elif answer.status not in _REFUSED:
-            raise SinkUnavailable(f"the server answers {_words(answer)}", _advice(answer))
+            raise SinkGone(changes[0], words_of(answer))
+        elif answer.status not in REFUSED:
+            raise SinkUnavailable(f"the server answers {words_of(answer)}", _advice(answer))
         elif len(changes) == 1:
-            yield Confirmed(position=until, sent=0, refused=[Refusal(change=changes[0], problem=_words(answer))])
+            yield Confirmed(position=until, sent=0, refused=[Refusal(change=changes[0], problem=words_of(answer))])
         else:
             middle = len(changes) // 2
             yield from self._sent(changes[:middle], changes[middle - 1].position)
             yield from self._sent(changes[middle:], until)
 
-    def _posted(self, changes: Sequence[OutgoingChange]) -> Answer:
+    def posted(self, changes: Sequence[Event]) -> Answer:
+        """The answer to a request with these events.
+
+        :raises SinkUnavailable: if there is none.
+        """
         if self._most == 1:
             identity, kind = changes[0].id, "application/cloudevents+json"
             body = orjson.dumps(changes[0].cloud_event())
@@ -146,7 +169,7 @@ def _key(connection: SinkConnection, where: str) -> bytes | None:
         ) from None
 
 
-def _words(answer: Answer) -> str:
+def words_of(answer: Answer) -> str:
     """The status and what it means; nothing that the server wrote, which may quote values."""
     return f"{answer.status} {_MEANINGS.get(answer.status, '')}".strip()
 

@@ -362,6 +362,31 @@ def _dead_letters(t: Types) -> Sequence[str]:
     )
 
 
+def _notifications(t: Types) -> Sequence[str]:
+    return (
+        # Up to which position of the log a channel was told how runs ended. Not in the log: telling is no change.
+        f"""CREATE TABLE channels (
+            name {t.text} PRIMARY KEY,
+            position {t.number} NOT NULL,
+            since {t.number} NOT NULL,
+            seal {t.number} NOT NULL DEFAULT 0
+        )""",
+        # What a channel was told or is to be told, by the identifier under which it is sent; see ADR 0095.
+        f"""CREATE TABLE notifications (
+            channel {t.text} NOT NULL,
+            id {t.text} NOT NULL,
+            delivery {t.text} NOT NULL,
+            tries {t.number} NOT NULL,
+            noted_at {t.number} NOT NULL,
+            tried_at {t.number} NOT NULL,
+            problem {t.text} NOT NULL,
+            document {t.text} NOT NULL,
+            seal {t.number} NOT NULL DEFAULT 0,
+            PRIMARY KEY (channel, id)
+        ){t.clustered}""",
+    )
+
+
 SEALED = 8
 """The first version in which events are sealed and may be erased."""
 
@@ -381,6 +406,7 @@ STEPS: Sequence[Step] = (
     Step(13, _consumers, fill=partial(seal_rows, tables=("consumers",))),
     Step(14, _snapshots_in_order),
     Step(15, _dead_letters, fill=partial(seal_rows, tables=("dead_letters",))),
+    Step(16, _notifications, fill=partial(seal_rows, tables=("channels", "notifications"))),
 )
 """All migrations, in order. A released one is never changed."""
 

@@ -91,6 +91,12 @@ _ALL = (
             "reason",
         ),
     ),
+    SealedTable(name="channels", key=("name",), columns=("name", "position", "since")),
+    SealedTable(
+        name="notifications",
+        key=("channel", "id"),
+        columns=("channel", "id", "delivery", "tries", "noted_at", "tried_at", "problem", "document"),
+    ),
     # The digest covers the two columns with the content.
     SealedTable(name="pending", key=("run", "task", "part"), columns=("run", "task", "part", "digest")),
     SealedTable(

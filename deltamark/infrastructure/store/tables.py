@@ -236,6 +236,23 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "seal": _SEAL,
         },
     ),
+    "channels": (
+        "Channels by which people are told how runs ended.",
+        {
+            "name, position, since": "the channel, how far the log was read for it, and since when it is known",
+            "seal": _SEAL,
+        },
+    ),
+    "notifications": (
+        "What channels were told, or are to be told.",
+        {
+            "channel, id": "the channel, and the identifier under which it is sent, each time the same",
+            "delivery, tries, problem": "`due`, `sent` or `failed`; how often it was tried, and what went wrong last",
+            "noted_at, tried_at": "when it was put on record, and when it was sent last; 0 before",
+            "document": "what it says, as JSON",
+            "seal": _SEAL,
+        },
+    ),
     "blocked": (
         "Connectors that a threshold blocked.",
         {

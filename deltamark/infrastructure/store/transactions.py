@@ -21,6 +21,7 @@ from deltamark.infrastructure.store.commands.discard import DiscardCommands
 from deltamark.infrastructure.store.commands.erase import ErasureCommands, ErasureQueries
 from deltamark.infrastructure.store.commands.flags import FlagCommands
 from deltamark.infrastructure.store.commands.leases import LeaseCommands
+from deltamark.infrastructure.store.commands.notifications import NotificationCommands, NotificationQueries
 from deltamark.infrastructure.store.commands.pending_changes import PendingCommands, PendingQueries
 from deltamark.infrastructure.store.commands.places import PlaceCommands
 from deltamark.infrastructure.store.commands.schedules import ScheduleCommands, ScheduleQueries
@@ -52,6 +53,7 @@ class StoreReading(
     ScheduleQueries,
     ConsumerQueries,
     DeadLetterQueries,
+    NotificationQueries,
     WaitingLinkQueries,
     VerifyQueries,
     RetentionQueries,
@@ -82,6 +84,7 @@ class StoreWriting(
     ScheduleCommands,
     ConsumerCommands,
     DeadLetterCommands,
+    NotificationCommands,
     StoreCopyUntil,
     RepetitionQueries,
     HistoryQueries,

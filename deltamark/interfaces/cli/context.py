@@ -175,6 +175,7 @@ class Workspace:
                     reload=_reload(settings) if reload else None,
                     adoption_limit=settings.adoption,
                     connections=settings.connections if reads_files else {},
+                    channels=settings.channels,
                 )
             except StoreError as e:
                 raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e

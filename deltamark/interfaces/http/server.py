@@ -18,7 +18,9 @@ from deltamark.interfaces.http.problems import SIGN_IN
 from deltamark.interfaces.http.sessions import Links
 from deltamark.interfaces.http.settings import HttpSettings
 from deltamark.interfaces.http.users import User
+from deltamark.interfaces.notifier import notifying
 
+_LOG = logging.getLogger("deltamark.http")
 KEEP_ALIVE_S = 30
 _STOP_S = 3
 
@@ -76,7 +78,8 @@ def serve(
         ssl_keyfile=None if settings.key is None else os.fspath(settings.key),
     )
     try:
-        _Server(config, lambda: on_listening(address)).run()
+        with notifying(engine, _LOG.warning):
+            _Server(config, lambda: on_listening(address)).run()
     except SystemExit as e:
         raise UsageError(
             f"{settings.host} cannot be listened on at port {settings.port}: another program does, or the address is "

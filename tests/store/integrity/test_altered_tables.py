@@ -20,6 +20,8 @@ from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.errors import StoreError
 from deltamark.domain.history.consumer import ConsumerPlace
 from deltamark.domain.integrity.verification import LogVerification
+from deltamark.domain.notifications.notification import schedule_not_kept
+from deltamark.domain.notifications.record import ChannelPlace, NotificationRecord
 from deltamark.domain.runs.run import PairsAwaited
 from deltamark.domain.sinks.dead_letters import DeadLetter, LetterState
 from deltamark.infrastructure.store.integrity.table_repair import DERIVED
@@ -93,6 +95,12 @@ def fill(tx: Writing) -> None:
         tx.put_dead_letter(
             DeadLetter(sink="hook", position=position, state=state, refused_at=tx.now(), problem="it answered 422")
         )
+
+    for name, position in (("mail", 3), ("pager", 5)):
+        tx.put_channel_place(ChannelPlace(name=name, position=position, since=tx.now()))
+        notification = schedule_not_kept(f"Job{position}", tx.now(), tx.now(), "store")
+        record = NotificationRecord(channel=name, notification=notification, noted_at=tx.now())
+        tx.put_notification(record.not_sent(tx.now(), f"status {position}", for_good=position == 5))
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +239,7 @@ def test_control_without_the_check_of_tables_flags_may_be_altered(
 
 REMOVED = ("flags", "dependencies", "consumed", "rules", "correlation_keys", "classifications", "schedules", "blocked",
            "places", "horizons", "table_seals", "entity_types", "associations", "consumers",
-           "dead_letters")  # fmt: skip
+           "dead_letters", "channels", "notifications")  # fmt: skip
 
 
 @pytest.mark.on_every_store

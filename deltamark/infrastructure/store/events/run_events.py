@@ -44,6 +44,7 @@ ERASABLE_RECORDS = (ROWS_SET_ASIDE, LINKS_WAIT)
 """Records of runs that hold what rows of extracts say; an erasure empties those that name the resource."""
 
 TASK_ENDED = "te1"
+RUN_ENDED = "re1"
 
 RUN_TOPICS: Mapping[str, type[RunEvent]] = {
     RUN_STARTED: RunStarted,
@@ -51,7 +52,7 @@ RUN_TOPICS: Mapping[str, type[RunEvent]] = {
     ROWS_SET_ASIDE: RowsSetAside,
     CHANGES_DISCARDED: ChangesDiscarded,
     TASK_ENDED: TaskEnded,
-    "re1": RunEnded,
+    RUN_ENDED: RunEnded,
     RUN_RESUMED: RunResumed,
     "cr1": CancelRequested,
     "tp1": TaskProgressed,

@@ -46,6 +46,7 @@ _SUMMARIES = {
         "types": "Shows the entity types, and how many resources each has.",
         "find": "Finds resources of a type by their values.",
     },
+    "notify": {"notify": "Tells people how runs ended, and of a schedule not kept."},
     "plan": {"plan": "Shows what adopting the present configuration will do."},
     "replay": {"replay": "Rebuilds the stored state from the log."},
     "retain": {"retain": "Discards old changes of a connector, type or association."},
@@ -81,7 +82,7 @@ _SUMMARIES = {
 
 SECTIONS = {
     "Begin": ("init", "validate", "check", "connections", "schema", "completion"),
-    "Run jobs": ("run", "resume", "cancel", "runs", "jobs", "tasks", "schedule", "health"),
+    "Run jobs": ("run", "resume", "cancel", "runs", "jobs", "tasks", "schedule", "health", "notify"),
     "Look at what is": ("types", "find", "show", "export", "serve", "token"),
     "Look at what was": ("changes", "history", "diff", "audit"),
     "Understand what is computed": ("dirty", "why", "keys", "classifications", "simulate"),

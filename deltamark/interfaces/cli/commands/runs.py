@@ -18,6 +18,7 @@ from deltamark.domain.messages import how_many
 from deltamark.domain.next_steps import NextAction, NextStep, decisions
 from deltamark.domain.runs.outcomes import decisions_about
 from deltamark.domain.runs.run import JobRun, LeftOut, Operator, SetAside, TriggerKind
+from deltamark.engine import Engine
 from deltamark.interfaces.cli.commands.changes import change_listing
 from deltamark.interfaces.cli.context import (
     Workspace,
@@ -46,6 +47,7 @@ from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import shown_time, time_column
 from deltamark.interfaces.documents import run_document, set_aside_document
+from deltamark.interfaces.notifier import send_notifications
 
 STATUS = {TaskState.FAILED: 1, TaskState.CANCELLED: 1, TaskState.ABORTED: 1, TaskState.BLOCKED: 3}
 _SHOWN = 20
@@ -98,6 +100,8 @@ def run(
         raise UsageError("--via names a program that acts for a person. Name the person with --by.")
     with workspace.engine(create=True, job=job, dry_run=dry_run, runs_code=True) as engine:
         names = TaskNames.of(engine.configuration)
+        if not dry_run:
+            engine.register_channels()
         with RunProgress(
             lambda task: names.shown(task, job), announce=partial(_announce, form) if announce else None
         ) as progress:
@@ -112,8 +116,18 @@ def run(
                 observer=progress,
                 rehearsed=(lambda changes: _show_changes(changes, names, form)) if dry_run else None,
             )
+        if not dry_run:
+            _tell_people(engine)
     _print_run(done, names, form, dry_run=dry_run)
     return STATUS.get(done.state, 0)
+
+
+def _tell_people(engine: Engine) -> None:
+    """Sends notifications, where channels are set; what is not sent does not change how the run ended."""
+    if engine.channels:
+        problem = send_notifications(engine)
+        if problem:
+            say(f"{problem[:1].upper()}{problem[1:]}. `deltamark notify` tries again.")
 
 
 def _announce(form: Format, run: int) -> None:
@@ -141,8 +155,10 @@ def resume(workspace: Workspace, run: int, by: str | None, reason: str | None, f
     """
     with workspace.engine(runs_code=True) as engine:
         names, job = TaskNames.of(engine.configuration), engine.run(run).job
+        engine.register_channels()
         with RunProgress(lambda task: names.shown(task, job)) as progress:
             done = engine.resume(run, by=by, reason=reason, observer=progress)
+        _tell_people(engine)
     _print_run(done, names, form)
     return STATUS.get(done.state, 0)
 

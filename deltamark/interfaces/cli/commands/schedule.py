@@ -17,6 +17,7 @@ from deltamark.interfaces.cli.streams import one_line, results, say, tell
 from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.times import shown_time
 from deltamark.interfaces.documents import health_document, notice_document
+from deltamark.interfaces.notifier import notifying
 
 
 @click.command(epilog="Example: deltamark schedule --format jsonl")
@@ -40,7 +41,11 @@ def schedule(workspace: Workspace, form: Format) -> None:
     undoes the running task, and gives 128 and the number of the signal. Exit status 2 if no job has a schedule.
     """
     stop = Event()
-    with workspace.engine(create=True, reload=True, runs_code=True) as engine, finishing_first(stop):
+    with (
+        workspace.engine(create=True, reload=True, runs_code=True) as engine,
+        finishing_first(stop),
+        notifying(engine, say),
+    ):
         engine.schedule(stop, told=_print_notice if form is Format.JSONL else _say_notice)
     if form is Format.TABLE:
         say("Stopped.")

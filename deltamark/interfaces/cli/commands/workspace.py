@@ -232,7 +232,7 @@ def check(workspace: Workspace, form: Format) -> int:
     Every row of the extracts is read as a run reads it: files and headers that are missing, values that are not of the
     type or Format, keys that are empty or repeat, links that name no resource, and thresholds that a single change of a
     small table would exceed. Connections are asked as `deltamark connections` does: sources whether they can be read,
-    sinks whether they take changes.
+    sinks whether they take changes. Channels of [deltamark.notify] are tried; nothing is sent by them.
 
     Exit status 2 if the configuration has a fault or a run would fail; rows that a run would set aside are warnings.
     """
@@ -240,14 +240,15 @@ def check(workspace: Workspace, form: Format) -> int:
     report = bootstrap.checked_sources(checked, workspace.settings().export_output)
     connections = (*checked.configuration.sources, *checked.configuration.sinks)
     faults = (*report.faults, *_unusable(workspace, connections))
-    _print_faults(_ordered({"error": faults, "warning": report.warnings}), form)
+    warnings = (*report.warnings, *_unusable_channels(workspace))
+    _print_faults(_ordered({"error": faults, "warning": warnings}), form)
     files = f"{how_many(report.files, 'file')}, {how_many(report.rows, 'row')}"
     if connections:
         files += f", {how_many(len(connections), 'connection')}"
     if faults:
         say(f"{how_many(len(faults), 'fault')} would fail a run; read were {files}.")
         return 2
-    doubts = how_many(len(report.warnings), "warning") if report.warnings else "nothing wrong"
+    doubts = how_many(len(warnings), "warning") if warnings else "nothing wrong"
     say(f"The sources can be read: {files}, {doubts}.")
     return 0
 
@@ -261,6 +262,18 @@ def _unusable(workspace: Workspace, connections: Collection[Connection]) -> list
             Fault(connection.location, f"connection {shown(connection.identifier)} cannot be used: {problem}")
             for connection in connections
             for problem in engine.probe(connection.identifier).problems
+        ]
+
+
+def _unusable_channels(workspace: Workspace) -> list[Fault]:
+    """Why people could not be told of runs. It fails no run, and so is a warning."""
+    if not workspace.settings().channels:
+        return []
+    with workspace.engine(create=True, dry_run=True) as engine:
+        return [
+            Fault(None, f"channel {shown(name)} of [deltamark.notify] cannot be used: {problem}")
+            for name in engine.channels
+            for problem in engine.probe_channel(name).problems
         ]
 
 

@@ -1,0 +1,1 @@
+"""Tests of telling people of runs and schedules."""
