@@ -22,7 +22,7 @@ def test_people_are_told_of_a_run_that_failed_once(telling: NewHouse, mail: Any,
     ((recipients, message),) = mail_server.mails
     assert recipients == mail["to"]
     assert message["Subject"] == "Deltamark: Run 1 of job People failed"
-    assert "deltamark runs 1" in message.get_payload()
+    assert "The record of run 1" in message.get_payload()
     assert house.engine.notifications() == []
     assert [record.delivery for record in house.engine.notifications(sent=True)] == [Delivery.SENT]
 

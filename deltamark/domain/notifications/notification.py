@@ -85,15 +85,15 @@ class Notification:
         lines = [f"{self.title}.", ""]
         if self.kind is NotificationKind.SCHEDULE:
             late = "It was started late." if self.run else "It was not started yet."
-            lines += [f"It was due at {_time(self.due_at)}. {late}", "", "`deltamark health` says how the schedule is."]
+            lines.append(f"It was due at {_time(self.due_at)}. {late}")
             return "\n".join(lines)
         lines.append(f"It ended at {_time(self.at)} with {how_many(self.changes, 'change')}.")
         if self.set_aside:
             lines.append(f"It set {how_many(self.set_aside, 'row')} aside.")
         lines += [f"Task {task}: {state}." for task, state in self.tasks]
-        lines += ["", f"`deltamark runs {self.run}` shows what it says."]
+        lines += ["", f"The record of run {self.run} says more."]
         if self.kind is NotificationKind.BLOCKED:
-            lines.append(f"`deltamark changes --pending {self.run}` lists what it holds back until a person decides.")
+            lines.append("What it holds back waits until a person applies or drops it.")
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:
