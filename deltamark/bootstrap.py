@@ -436,7 +436,7 @@ def _deliveries(folder: Path) -> Deliveries:
 
 def sql_source() -> SQLSource:
     """Reads databases."""
-    from deltamark.infrastructure.sql import mysql, postgresql, sqlite
+    from deltamark.infrastructure.sql import mysql, oracle, postgresql, sqlite, sqlserver
     from deltamark.infrastructure.sql.source import SQLSource
 
     return SQLSource(
@@ -444,6 +444,8 @@ def sql_source() -> SQLSource:
             sqlite.BEGINNING: sqlite.sqlite_reader,
             **dict.fromkeys(postgresql.BEGINNINGS, postgresql.postgresql_reader),
             **dict.fromkeys(mysql.BEGINNINGS, mysql.mysql_reader),
+            oracle.BEGINNING: oracle.oracle_reader,
+            **dict.fromkeys(sqlserver.BEGINNINGS, sqlserver.sqlserver_reader),
         }
     )
 

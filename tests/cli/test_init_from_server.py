@@ -77,7 +77,7 @@ def test_only_the_tables_that_are_named_are_proposed(hr: Workspace) -> None:
         (["--from", "postgresql://reader:geheim@db/hr"], "the address holds a password"),
         (["--from", "mysql://db/hr", "--password", "geheim"], "must say where the secret is"),
         (["--from", "sqlite:///none.db"], "there is no database none.db"),
-        (["--from", "oracle://db/hr"], "of no known kind"),
+        (["--from", "db2://db/hr"], "of no known kind"),
         (["shop", "--user", "me"], "--user belongs to the address of a server"),
     ],
 )
@@ -111,3 +111,57 @@ def test_check_names_connections_that_cannot_be_used(hr: Workspace) -> None:
     assert 'connection "Hr_Source" cannot be used' in failed.text
     assert 'connection "Feed" cannot be used' in failed.text
     assert "is no folder" in failed.text
+
+
+CHANGING = """
+CREATE TABLE department (code TEXT PRIMARY KEY, title TEXT);
+CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, department TEXT REFERENCES department,
+                     updated_at TEXT NOT NULL, updated_by TEXT);
+CREATE INDEX person_updated_at ON person (updated_at);
+CREATE TABLE contract (person INTEGER REFERENCES person, "order" INTEGER, salary TEXT, changed_on TEXT,
+                       PRIMARY KEY (person, "order"));
+INSERT INTO department VALUES ('A', 'Alpha'), ('B', 'Beta');
+INSERT INTO person VALUES (1, 'Ann', 'A', '2026-11-28 08:00:00', 'x'), (2, 'Bob', 'B', '2026-11-28 09:00:00', 'y'),
+                          (3, 'Cid', 'B', '2026-11-28 07:00:00', 'y');
+INSERT INTO contract VALUES (1, 1, '100', '2026-11-01 08:00:00'), (1, 2, '200', NULL), (2, 1, '300', NULL);
+"""
+
+
+def test_a_watermark_and_a_key_of_several_columns_are_proposed_and_deltas_follow(
+    tmp_path: Path, capsysbinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hr = Workspace(tmp_path / "hr", "", capsysbinary)
+    hr.folder.mkdir()
+    monkeypatch.chdir(hr.folder)
+    with closing(sqlite3.connect(hr.folder / "hr.db")) as database:
+        database.executescript(CHANGING)
+
+        made = hr.done("init", "--from", "sqlite:///hr.db").text
+        hr.done("check")
+        hr.done("run", "Incremental")
+        database.executescript(
+            "UPDATE person SET department = 'A', updated_at = '2026-11-29 08:00:00' WHERE id = 2;"
+            "DELETE FROM person WHERE id = 3; DELETE FROM contract WHERE salary = '300';"
+            "UPDATE contract SET salary = '250', changed_on = '2026-11-30 08:00:00' WHERE salary = '200'"
+        )
+        ran = hr.done("run", "Incremental").err
+    changes = hr.done("changes", "--run", "2").text
+
+    made = " ".join(made.split())
+    assert "updated_at: the watermark: its name and type, it has an index. It must grow" in made
+    assert "changed_on: the watermark: its name and type, without an index" in made
+    assert "but it may be empty: such rows are read each time" in made
+    assert "row_key: the key: made by the Query of the 2 columns of the primary key, person, order" in made
+    model = " ".join(Path("configuration/model.xml").read_text().split())
+    assert 'Watermark="updated_at" Overlap="00:10:00" Keys="select id from person"' in model
+    assert "select person || '|' || &quot;order&quot; as row_key, t.* from contract t" in model
+    assert "what changed was read" in ran
+    lines = [line.split("Z ", 1)[-1] for line in (" ".join(line.split()) for line in changes.splitlines())]
+    assert "deleted contract 2|1 order=1, row_key=2|1, salary=300" in " | ".join(lines)
+    for beginning in (
+        "deleted person 3 ",
+        "unlinked person 2 person_department: department B",
+        "linked person 2 person_department: department A",
+        "updated contract 1|2 ",
+    ):
+        assert any(line.startswith(beginning) for line in lines), changes

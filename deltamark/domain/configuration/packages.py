@@ -46,16 +46,24 @@ class Library:
     :param module: what it is imported as.
     :param extra: what installs it, `pip install deltamark[EXTRA]`.
     :param advice: what else must be known to install it; a sentence.
+    :param untried: the product whose reader was never tried on a server; empty where it was.
     """
 
     module: str
     extra: str
     advice: str = ""
+    untried: str = ""
+
+    @property
+    def warning(self) -> str:
+        """That it was never tried on a server, a clause; empty where it was."""
+        return f"the reader of {self.untried} is untried on a server: compare what it reads" if self.untried else ""
 
     @property
     def installation(self) -> str:
         """How to install it; a sentence."""
-        return " ".join(filter(None, (f"Install it by: pip install 'deltamark[{self.extra}]'.", self.advice)))
+        warning = f"{self.warning[:1].upper()}{self.warning[1:]}." if self.untried else ""
+        return " ".join(filter(None, (f"Install it by: pip install 'deltamark[{self.extra}]'.", self.advice, warning)))
 
 
 _SETTINGS_OF_SOURCES: Mapping[str, type] = {"max_age": str, "max_entries": int}
@@ -134,6 +142,11 @@ def transaction_column(watermark: str) -> str | None:
     return watermark.removeprefix(_TRANSACTIONS) if watermark.startswith(_TRANSACTIONS) else None
 
 
+def transactions_of(column: str) -> str:
+    """The watermark of a column that holds which transaction wrote a row."""
+    return f"{_TRANSACTIONS}{column}"
+
+
 def _sql_problems(table: ConnectionTable) -> Iterator[str]:
     options = table.options
     if not options.get(QUERY, "").strip():
@@ -177,13 +190,20 @@ def _overlap_problems(table: ConnectionTable) -> Iterator[str]:
 
 _MYSQL_LIBRARY = Library(module="pymysql", extra="mysql")
 _MYSQL_LIBRARIES = {"mysql://": _MYSQL_LIBRARY, "mariadb://": _MYSQL_LIBRARY}
+_ORACLE_LIBRARY = Library(module="oracledb", extra="oracle", untried="Oracle")
+_SQL_SERVER_LIBRARY = Library(module="mssql_python", extra="sqlserver", untried="SQL Server")
 SQL = Package(
     name="Sql",
     options=(QUERY, WATERMARK, OVERLAP, DELETED, KEYS, CHANGE_TABLE, SEQUENCE, OPERATION),
     settings={"server": str, "user": str, "password": str, "authority": str, "timeout": int},
     secrets=("password",),
     problems=_sql_problems,
-    libraries=_MYSQL_LIBRARIES,
+    libraries={
+        **_MYSQL_LIBRARIES,
+        "oracle://": _ORACLE_LIBRARY,
+        "sqlserver://": _SQL_SERVER_LIBRARY,
+        "mssql://": _SQL_SERVER_LIBRARY,
+    },
 )
 
 

@@ -11,6 +11,7 @@ from deltamark.domain.fields import as_tuple
 from deltamark.domain.proposal.keys import KeyChoice, chosen_key
 from deltamark.domain.proposal.links import LinkChoice
 from deltamark.domain.proposal.profile import ColumnRef, TableProfile
+from deltamark.domain.proposal.watermarks import WatermarkChoice
 
 
 @frozen(kw_only=True)
@@ -40,6 +41,7 @@ class DescribedTable:
     :param key: the columns of its key; none where it has none.
     :param key_why: who says so, a clause.
     :param left_out: columns that are not proposed, each with the reason.
+    :param watermark: the column by which its changes are told; None where it is read as a whole.
     :param link_name: of a table of links, what its server calls them; `is_single_link`, whether each owner has one.
     """
 
@@ -51,6 +53,7 @@ class DescribedTable:
     key_why: str = "the primary key"
     references: tuple[Reference, ...] = field(converter=as_tuple, default=())
     left_out: tuple[tuple[str, str], ...] = field(converter=as_tuple, default=())
+    watermark: WatermarkChoice | None = None
     link_name: str | None = None
     is_single_link: bool = False
 

@@ -256,6 +256,7 @@ class _Draft:
         if table.skip_lines:
             parts.append(f"{how_many(table.skip_lines, 'line')} before the header")
         self._note(table, ", ".join(parts))
+        self._say_how_changes_are_told(table)
         for column, reason in table.left_out:
             self._note(table, f"left out: {reason}", column=column or "(no name)", is_unsure=True)
         if table.unreadable:
@@ -267,6 +268,18 @@ class _Draft:
                 "the name ends with a date: the next extract must have the same name, or each run reads this one again",
                 is_unsure=True,
             )
+
+    def _say_how_changes_are_told(self, table: TableProfile) -> None:
+        described = None if self._description is None else self._description.table(table.table)
+        watermark = None if described is None else described.watermark
+        if watermark is None:
+            return
+        self._note(
+            table,
+            f"the watermark: {watermark.why}. It must grow whenever a row is changed",
+            column=watermark.column,
+            is_unsure=watermark.is_unsure,
+        )
 
     def _leave_out(self, table: TableProfile) -> None:
         why = self._keys[table.table].why
@@ -470,7 +483,15 @@ class _Draft:
             "What is read from the server, which deltamark.toml names. Of each table the columns are read that a "
             "mapping below names."
         )
-        return [Section(items=[connection], comment=comment)]
+        comments = {
+            id(
+                table.table
+            ): f"From the second run on, what has a newer {table.watermark.column} is read, and all keys, "
+            f"by which deletions are found. Does {table.watermark.column} grow whenever a row is changed?"
+            for table in described
+            if table.watermark is not None
+        }
+        return [Section(items=[connection], comment=comment, comments=comments)]
 
     def _job_section(self) -> Section:
         connector = self._connector

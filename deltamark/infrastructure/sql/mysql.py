@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-import numpy as np
 import pyarrow as pa
 
 from deltamark.application.ports.sources import Question, SourceUnreachable
-from deltamark.domain.values import shown
+from deltamark.infrastructure.sql.addresses import server_address, trusted
 from deltamark.infrastructure.sql.description import ForeignKey, SQLTable
-from deltamark.infrastructure.sql.loopback import is_loopback
 from deltamark.infrastructure.sql.reader import (
     NAME_A_COLUMN,
     NO_TRANSACTIONS,
@@ -25,6 +21,7 @@ from deltamark.infrastructure.sql.reader import (
     Condition,
     Mark,
     text_batches,
+    with_single_floats,
 )
 from deltamark.infrastructure.sql.times import earlier_mark
 
@@ -48,8 +45,11 @@ _TABLES = """
 SELECT TABLE_NAME FROM information_schema.TABLES
 WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME"""
 _COLUMNS = """
-SELECT TABLE_NAME, COLUMN_NAME, LOWER(DATA_TYPE) FROM information_schema.COLUMNS
+SELECT TABLE_NAME, COLUMN_NAME, LOWER(DATA_TYPE), IS_NULLABLE = 'NO' FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME, ORDINAL_POSITION"""
+_INDEXES = """
+SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS
+WHERE TABLE_SCHEMA = DATABASE() AND SEQ_IN_INDEX = 1"""
 _KEYS = """
 SELECT TABLE_NAME, CONSTRAINT_NAME, COLUMN_NAME, REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME
 FROM information_schema.KEY_COLUMN_USAGE
@@ -114,33 +114,17 @@ def mysql_reader(ask: Question) -> Iterator[MySQLReader]:
 
 def mysql_address(ask: Question) -> dict[str, Any]:
     """Where the server is, and how it must prove who it is: by a certificate, unless nothing leaves this machine."""
-    address = ask.text("server") or ""
-    advice = 'Write server = "mysql://host:port/database", or "mysql:///database?socket=/path".'
-    try:
-        parts = urlsplit(address)
-        port = parts.port or _PORT
-        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError:
-        parts = None
-    if parts is None or not set(options) <= {"socket"} or parts.fragment:
-        raise SourceUnreachable("the address of the server cannot be read", advice)
-    database = unquote(parts.path.removeprefix("/"))
-    if not database:
-        raise SourceUnreachable("the address of the server names no database", advice)
-    user = ask.text("user") or (None if parts.username is None else unquote(parts.username))
-    found: dict[str, Any] = {"user": user, "database": database}
-    if "socket" in options:
-        return {**found, "unix_socket": options["socket"], "ssl_disabled": True}
-    host = parts.hostname or "localhost"
-    if is_loopback(host):
-        return {**found, "host": host, "port": port, "ssl_disabled": True}
-    try:
-        context = ssl.create_default_context(cafile=ask.text("authority"))
-    except OSError as e:
-        raise SourceUnreachable(
-            f"the authority {shown(ask.text('authority'))} cannot be read ({e.strerror or e})"
-        ) from e
-    return {**found, "host": host, "port": port, "ssl": context}
+    address = server_address(
+        ask,
+        _PORT,
+        'Write server = "mysql://host:port/database", or "mysql:///database?socket=/path".',
+        frozenset({"socket"}),
+    )
+    found: dict[str, Any] = {"user": address.user, "database": address.database}
+    if "socket" in address.options:
+        return {**found, "unix_socket": address.options["socket"], "ssl_disabled": True}
+    there = {**found, "host": address.host, "port": address.port}
+    return {**there, "ssl_disabled": True} if address.is_local else {**there, "ssl": trusted(ask)}
 
 
 def _execute(connection: Connection[Any], statement: str) -> list[tuple[Any, ...]]:
@@ -170,6 +154,7 @@ class MySQLReader:
     def tables(self) -> Sequence[SQLTable]:
         """The tables of the database; the server does not show those that the user may not use."""
         columns = _execute(self._connection, _COLUMNS)
+        indexed = _execute(self._connection, _INDEXES)
         keys: dict[tuple[str, str], list[tuple[str, str | None, str | None]]] = {}
         for table, name, column, target, target_column in _execute(self._connection, _KEYS):
             keys.setdefault((table, name), []).append((column, target, target_column))
@@ -177,8 +162,8 @@ class MySQLReader:
             SQLTable(
                 label=label,
                 source=self._source(label),
-                columns=[name for table, name, _ in columns if table == label],
-                binary=frozenset(name for table, name, kind in columns if table == label and kind in _BYTE_TYPES),
+                columns=[name for table, name, *_ in columns if table == label],
+                binary=frozenset(name for table, name, kind, _ in columns if table == label and kind in _BYTE_TYPES),
                 primary=[column for column, _, _ in keys.get((label, "PRIMARY"), ())],
                 foreign=[
                     ForeignKey(
@@ -189,22 +174,40 @@ class MySQLReader:
                     for (table, name), parts in keys.items()
                     if table == label and parts[0][1] is not None
                 ],
+                required=frozenset(name for table, name, _, filled in columns if table == label and int(filled)),
+                indexed=frozenset(column for table, column in indexed if table == label),
+                clocks=frozenset(
+                    name for table, name, kind, _ in columns if table == label and kind in ("datetime", "timestamp")
+                ),
             )
             for (label,) in _execute(self._connection, _TABLES)
         ]
 
     def _source(self, name: str) -> str:
         """The name of a table in SQL, in quotes only where it needs them."""
+        return name if self._is_plain(name, f"SELECT 1 FROM {name} LIMIT 0") else _quoted(name)
+
+    def _is_plain(self, name: str, statement: str) -> bool:
+        """Whether a name needs no quotes, as a statement shows that has none: others are words of SQL."""
         import pymysql
 
-        if _PLAIN_NAME.match(name):
-            try:
-                _execute(self._connection, f"SELECT 1 FROM {name} LIMIT 0")
-            except pymysql.err.ProgrammingError:  # a word of SQL
-                pass
-            else:
-                return name
-        return _quoted(name)
+        if not _PLAIN_NAME.match(name):
+            return False
+        try:
+            _execute(self._connection, statement)
+        except pymysql.err.ProgrammingError:
+            return False
+        return True
+
+    def name(self, column: str) -> str:
+        """The name of a column in SQL, in quotes only where it needs them."""
+        quoted = _quoted(column)
+        return column if self._is_plain(column, f"SELECT {column} FROM (SELECT 1 AS {quoted}) q") else quoted
+
+    def joined(self, columns: Sequence[str], name: str) -> str:
+        """One text of several columns."""
+        bar = ", '|', "
+        return f"concat({bar.join(map(self.name, columns))}) as {name}"
 
     def columns(self, query: str) -> Sequence[str]:
         """The columns of a query; the server itself refuses one that has a name twice."""
@@ -268,7 +271,7 @@ class MySQLReader:
         try:
             cursor.execute(sql)
             for batch in text_batches(columns, cursor.fetchmany, _text):
-                yield _with_floats(batch, floats) if floats else batch
+                yield with_single_floats(batch, floats) if floats else batch
         finally:
             _close(cursor)
 
@@ -299,16 +302,6 @@ def _as_text(name: str, kind: int) -> str:
     if kind == _BIT:
         return f"CAST({column} AS UNSIGNED)"
     return f"{column} + 0e0" if kind == _FLOAT else column
-
-
-def _with_floats(batch: pa.RecordBatch, numbers: Sequence[int]) -> pa.RecordBatch:
-    """The batch with the shortest texts that give the same floats, of columns that came as doubles."""
-    columns = list(batch.columns)
-    for number in numbers:
-        cells = columns[number].to_pylist()
-        texts = [None if cell is None else str(np.float32(cell)) for cell in cells]
-        columns[number] = pa.array(texts, pa.string())
-    return pa.record_batch(columns, schema=batch.schema)
 
 
 def _text(cell: object) -> str:

@@ -15,7 +15,7 @@ from deltamark.domain.values import shown
 from deltamark.infrastructure.sql.copied import copied_batches
 from deltamark.infrastructure.sql.description import ForeignKey, SQLTable
 from deltamark.infrastructure.sql.loopback import is_loopback
-from deltamark.infrastructure.sql.reader import NAME_A_COLUMN, Among, Condition, Mark, quoted
+from deltamark.infrastructure.sql.reader import NAME_A_COLUMN, Among, Condition, Mark, quoted, with_bars
 
 if TYPE_CHECKING:
     import psycopg
@@ -49,7 +49,9 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog', 'information_schema')
       AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 2"""
 _COLUMNS = """
-SELECT attrelid::bigint, attname, atttypid::bigint FROM pg_attribute
+SELECT attrelid::bigint, attname, atttypid::bigint, attnotnull,
+       EXISTS (SELECT FROM pg_index WHERE indrelid = attrelid AND indkey[0] = attnum AND indisvalid AND indpred IS NULL)
+FROM pg_attribute
 WHERE attrelid = ANY(%s::bigint[]::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum"""
 _KEYS = """
 SELECT c.conrelid::bigint, c.contype::text, c.confrelid::bigint,
@@ -83,6 +85,8 @@ _CERTIFICATE = (
 _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "xid8"})
 _BOOLEAN, _BYTES, _XID8 = 16, 17, 5069
 """The types `boolean`, `bytea` and `xid8`."""
+_CLOCKS = frozenset({1114, 1184})
+"""The types `timestamp` and `timestamptz`."""
 
 
 @contextmanager
@@ -173,18 +177,32 @@ class PostgreSQLReader:
             SQLTable(
                 label=label,
                 source=source,
-                columns=[name for table, name, _ in columns if table == number],
-                binary=frozenset(name for table, name, kind in columns if table == number and kind == _BYTES),
+                columns=[name for table, name, *_ in columns if table == number],
+                binary=frozenset(name for table, name, kind, *_ in columns if table == number and kind == _BYTES),
                 primary=next((own for table, kind, _, own, _ in keys if table == number and kind == "p"), ()),
                 foreign=[
                     ForeignKey(columns=own, table=labels[target], target=others)
                     for table, kind, target, own, others in keys
                     if table == number and kind == "f" and target in labels
                 ],
+                required=frozenset(name for table, name, _, filled, _ in columns if table == number and filled),
+                indexed=frozenset(name for table, name, *_, indexed in columns if table == number and indexed),
+                clocks=frozenset(name for table, name, kind, *_ in columns if table == number and kind in _CLOCKS),
+                versions=frozenset(name for table, name, kind, *_ in columns if table == number and kind == _XID8),
                 is_readable=is_readable,
             )
             for number, label, source, is_readable in tables
         ]
+
+    def name(self, column: str) -> str:
+        """The name of a column in SQL, as the server quotes it."""
+        row = self._connection.execute("SELECT quote_ident(%s)", (column,)).fetchone()
+        assert row is not None, "a function has a value"
+        return str(row[0])
+
+    def joined(self, columns: Sequence[str], name: str) -> str:
+        """One text of several columns."""
+        return with_bars([self.name(column) for column in columns], name)
 
     def columns(self, query: str) -> Sequence[str]:
         """The columns of a query."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 from attrs import field, frozen
 
@@ -68,6 +69,14 @@ class SQLReader(Protocol):
         """The tables that the user may see, without those of the database itself, by name."""
         ...
 
+    def name(self, column: str) -> str:
+        """The name of a column in SQL, in quotes only where it needs them."""
+        ...
+
+    def joined(self, columns: Sequence[str], name: str) -> str:
+        """One text of the values of several columns, under a name, with bars between them, in SQL."""
+        ...
+
     def columns(self, query: str) -> Sequence[str]:
         """The columns of a query, in their order."""
         ...
@@ -112,6 +121,12 @@ class SQLReader(Protocol):
 def quoted(name: str) -> str:
     """The name of a column in SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def with_bars(columns: Sequence[str], name: str) -> str:
+    """One text of the values of several columns, under a name, as most databases write it."""
+    bar = " || '|' || "
+    return f"{bar.join(columns)} as {name}"
 
 
 def text_schema(columns: Sequence[str]) -> pa.Schema:
@@ -163,3 +178,13 @@ def text_column(cells: Sequence[object], text: Callable[[object], str]) -> pa.Ar
         [cell if cell is None or cell.__class__ is str else text(cell) for cell in cells],
         pa.string(),
     )
+
+
+def with_single_floats(batch: pa.RecordBatch, numbers: Sequence[int]) -> pa.RecordBatch:
+    """The batch with the shortest texts that give the same floats, of columns that came as doubles."""
+    columns = list(batch.columns)
+    for number in numbers:
+        cells = columns[number].to_pylist()
+        texts = [None if cell is None else str(np.float32(cell)) for cell in cells]
+        columns[number] = pa.array(texts, pa.string())
+    return pa.record_batch(columns, schema=batch.schema)

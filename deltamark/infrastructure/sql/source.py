@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from deltamark.application.ports.sources import (
     PlaceLost,
@@ -52,12 +52,13 @@ class SQLSource:
                     problems.append(e.problem)
                     continue
                 findings.append(f"{table.name}: {told_by(table)}")
-            return Probe(server=reader.server, findings=findings, problems=problems)
+            return Probe(server=reader.server, findings=[*findings, *_warnings(ask)], problems=problems)
 
     def describe(self, ask: Question, names: Collection[str] = ()) -> Description:
         """The tables of a database, with their keys."""
         with self._open(ask) as reader:
-            return description(reader.server, reader.tables(), names)
+            found = description(reader.server, reader.tables(), names, reader)
+            return evolve(found, notes=[*_warnings(ask), *found.notes])
 
     def snapshot(self, ask: Question, into: Tables) -> Reached:
         """Reads all rows of all queries in one transaction."""
@@ -91,7 +92,8 @@ class SQLSource:
         if address is None:
             raise SourceUnreachable(
                 "no server is given",
-                'Write server = "sqlite:///hr.db", "postgresql://host/database" or "mysql://host/database" below '
+                'Write server = "sqlite:///hr.db", "postgresql://host/database", "mysql://host/database", '
+                '"oracle://host/service" or "sqlserver://host/database" below '
                 f"[deltamark.connections.{ask.connection}] in deltamark.toml.",
             )
         library = SQL.library_for(address)
@@ -104,6 +106,11 @@ class SQLSource:
         raise SourceUnreachable(
             f"the server {shown(masked(address))} is of no known kind", f"Begin it with one of {known}."
         )
+
+
+def _warnings(ask: Question) -> list[str]:
+    library = SQL.library_for(ask.text("server"))
+    return [] if library is None or not library.untried else [library.warning]
 
 
 def _place(ask: Question, reader: SQLReader, places: Mapping[str, TablePlace]) -> SourcePlace:

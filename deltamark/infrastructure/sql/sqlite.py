@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from deltamark.application.ports.sources import Question, SourceUnreachable
+from deltamark.domain.proposal.watermarks import may_tell_changes
 from deltamark.infrastructure.sql.description import ForeignKey, SQLTable
 from deltamark.infrastructure.sql.reader import (
     NAME_A_COLUMN,
@@ -24,8 +25,9 @@ from deltamark.infrastructure.sql.reader import (
     Mark,
     quoted,
     text_batches,
+    with_bars,
 )
-from deltamark.infrastructure.sql.times import earlier_mark
+from deltamark.infrastructure.sql.times import earlier_mark, is_time
 
 BEGINNING = "sqlite:///"
 _TIMEOUT_S = 30
@@ -79,7 +81,7 @@ class SQLiteReader:
         return [self._table(name, labels) for (name,) in names]
 
     def _table(self, name: str, labels: Mapping[str, str]) -> SQLTable:
-        columns = self._execute("SELECT name, upper(type), pk FROM pragma_table_info(?)", name).fetchall()
+        columns = self._execute('SELECT name, upper(type), pk, "notnull" FROM pragma_table_info(?)', name).fetchall()
         foreign: dict[int, list[tuple[str, str, str | None]]] = {}
         rows = 'SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq'
         for number, table, column, target in self._execute(rows, name):
@@ -87,9 +89,9 @@ class SQLiteReader:
         return SQLTable(
             label=name,
             source=self._source(name),
-            columns=[column for column, _, _ in columns],
-            binary=frozenset(column for column, kind, _ in columns if "BLOB" in kind),
-            primary=[column for _, column in sorted((number, column) for column, _, number in columns if number)],
+            columns=[column for column, *_ in columns],
+            binary=frozenset(column for column, kind, *_ in columns if "BLOB" in kind),
+            primary=[column for _, column in sorted((number, column) for column, _, number, _ in columns if number)],
             foreign=[
                 ForeignKey(
                     columns=[column for _, column, _ in parts],
@@ -98,7 +100,24 @@ class SQLiteReader:
                 )
                 for parts in foreign.values()
             ],
+            required=frozenset(column for column, *_, filled in columns if filled),
+            indexed=frozenset(
+                column
+                for (column,) in self._execute(
+                    "SELECT i.name FROM pragma_index_list(?) l, pragma_index_info(l.name) i WHERE i.seqno = 0 "
+                    "AND NOT l.partial",
+                    name,
+                )
+            ),
+            clocks=frozenset(
+                column for column, *_ in columns if may_tell_changes(column) and self._is_clock(name, column)
+            ),
         )
+
+    def _is_clock(self, table: str, column: str) -> bool:
+        """Whether a column holds times in ISO 8601, as far as its largest value shows: types say nothing of it here."""
+        (value,) = self._execute(f"SELECT max({quoted(column)}) FROM {quoted(table)}").fetchone()
+        return isinstance(value, str) and is_time(value)
 
     def _source(self, name: str) -> str:
         """The name of a table in SQL, in quotes only where it needs them."""
@@ -110,6 +129,21 @@ class SQLiteReader:
             else:
                 return name
         return quoted(name)
+
+    def name(self, column: str) -> str:
+        """The name of a column in SQL, in quotes only where it needs them."""
+        if _PLAIN_NAME.match(column):
+            try:
+                self._execute(f"SELECT q.{column} FROM (SELECT 1 AS {quoted(column)}) q")
+            except sqlite3.OperationalError:  # a word of SQL
+                pass
+            else:
+                return column
+        return quoted(column)
+
+    def joined(self, columns: Sequence[str], name: str) -> str:
+        """One text of several columns."""
+        return with_bars([self.name(column) for column in columns], name)
 
     def columns(self, query: str) -> Sequence[str]:
         """The columns of a query; SQLite tells those of one name apart as `name:1`."""

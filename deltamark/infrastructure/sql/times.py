@@ -31,6 +31,12 @@ def earlier_mark(mark: Mark, overlap: str, *, is_number: bool, is_time: bool) ->
     )
 
 
+def is_time(text: str) -> bool:
+    """Whether a text is a day with a time of day, in ISO 8601."""
+    match = _TIME.match(text)
+    return match is not None and match[2] is not None
+
+
 def _before(match: re.Match[str], step: timedelta) -> str:
     """A time in the notation of another one, which lies before that; that itself where none is."""
     day, separator, time, fraction, zone = match.groups()

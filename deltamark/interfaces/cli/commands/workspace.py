@@ -79,7 +79,7 @@ def init(
 
     With --from the working directory gets a configuration for the files of one folder: keys, types, formats and links
     as they show them. What was guessed is printed; what is doubtful has a ?. In place of files, name a server
-    (sqlite:///, postgresql://, mysql://, ldaps://), and then some of its tables, if not all.
+    (sqlite:///, postgresql://, mysql://, oracle://, sqlserver://, ldaps://), and then some of its tables, if not all.
     """
     settings = {"user": user, "password": password, "authority": authority}
     given = {name: value for name, value in settings.items() if value is not None}
