@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 from attrs import evolve
 
@@ -453,9 +453,11 @@ class Engine:
         self,
         run: int,
         *,
+        dry_run: bool = False,
         by: str | None = None,
         reason: str | None = None,
         observer: Observer | None = None,
+        rehearsed: Callable[[Iterator[LoggedChange | PendingChange]], None] | None = None,
         extracts: Mapping[str, Any] | None = None,
     ) -> JobRun:
         """Resumes a run that was blocked, failed, was interrupted or died, and returns its record.
@@ -467,9 +469,12 @@ class Engine:
         record. The engine keeps what was given as `extracts` to the run and read as a whole, as long as the run is
         among the last few that did not complete. Another engine must be given it again.
 
+        :param dry_run: does everything and then undoes it: what accepting would do to everything that is computed.
         :param by: the person for whom this is done; recorded beside the account, not verified.
         :param reason: why, or by which request; it is recorded.
         :param observer: is called for what happens; see `run_job`.
+        :param rehearsed: with `dry_run`, is given the changes that would have been made, then those that a threshold
+            would hold back again.
         :param extracts: connection table -> what stands for it, as in `run_job`; what it does not name is as it was.
         :raises CannotResume: if the run is still running, has completed, was cancelled, or its job calls other tasks
             now; or if a later run of the job has completed, unless there are changes held back to apply; or if it
@@ -479,13 +484,17 @@ class Engine:
         :raises TakenOver: as `run_job`.
         :raises UsageError: if there is no run of that number.
         """
+        from deltamark.application.execution.dry_run import dry_resume
         from deltamark.application.execution.resume_run import resume_run
 
         arguments.whole_number("the number of a run", run)
         watching = checked(observer)
         services = self._recording("resume", by, reason, of="resuming the run")
         given = self._checked_input(services, None, extracts)
-        return resume_run(services, run, observer=watching, given=given)
+        if not arguments.boolean("dry_run", dry_run):
+            return resume_run(services, run, observer=watching, given=given)
+        with self._dry_run():
+            return dry_resume(services, run, observer=watching, show_changes=rehearsed, given=given)
 
     def cancel(self, run: int, *, by: str | None = None, reason: str | None = None) -> JobRun:
         """Stops a run, in whatever process and on whatever machine it runs, and returns its record.
@@ -1243,6 +1252,69 @@ class Engine:
 
         return self._rows(query)
 
+    def export_view(
+        self,
+        entity_type: str,
+        at: When | None = None,
+        *,
+        model: ModelChoice = "then",
+        where: Mapping[str, Value] | None = None,
+    ) -> tuple[TypeModel, Iterator[ExportedResource]]:
+        """What `type_model` and `export_resources` give, of one view of the store.
+
+        A configuration that is adopted meanwhile changes neither. Raises as `export` does. The view ends with the
+        iteration, or when the iterator is closed.
+        """
+        services = self._of_type(entity_type, at, model)
+        wanted = self._wanted(entity_type, where)
+
+        def query(reading: Reading) -> Iterator[TypeModel | ExportedResource]:
+            shown_by, resources = _exported(reading, services, entity_type, at, model, wanted)
+            yield shown_by
+            yield from resources
+
+        rows = self._rows(query)
+        return cast("TypeModel", next(rows)), cast("Iterator[ExportedResource]", rows)
+
+    def export_batches(
+        self,
+        entity_type: str,
+        at: When | None = None,
+        *,
+        where: Mapping[str, Value] | None = None,
+        with_links: bool = True,
+        rows: int = 2_000,
+    ) -> pa.RecordBatchReader:
+        """What `export` gives, as a stream of batches: memory does not grow with the number of resources.
+
+        They are read twice from one view of the store, because the type of a column depends on all of its values.
+        Raises as `export` does.
+
+        :param with_links: whether associations have columns.
+        :param rows: how many a batch has at most.
+        """
+        import pyarrow as pa
+
+        from deltamark.application.history.export import as_batches
+
+        services = self._of_type(entity_type, at, "then")
+        wanted = self._wanted(entity_type, where)
+        arguments.whole_number("the number of rows", rows, least=1)
+
+        def query(reading: Reading) -> Iterator[pa.Schema | pa.RecordBatch]:
+            shown_by, _ = _exported(reading, services, entity_type, at, "then", wanted)
+            schema, batches = as_batches(
+                shown_by,
+                lambda: _exported(reading, services, entity_type, at, "then", wanted)[1],
+                with_links=with_links,
+                rows=rows,
+            )
+            yield schema
+            yield from batches
+
+        parts = self._rows(query)
+        return pa.RecordBatchReader.from_batches(next(parts), parts)
+
     def export(
         self,
         entity_type: str,
@@ -1498,7 +1570,9 @@ class Engine:
 
     # Comparing moments and answering audits.
 
-    def diff(self, entity_type: str, from_: When, to: When) -> Iterator[ResourceDelta | LinkDelta]:
+    def diff(
+        self, entity_type: str, from_: When, to: When, *, after: ResourceRef | LinkRef | None = None
+    ) -> Iterator[ResourceDelta | LinkDelta]:
         """What differs between two moments.
 
         First resources of an entity type by key, then links that start or end at one.
@@ -1507,6 +1581,7 @@ class Engine:
         proportion to the changes between the two, and to the own history of the resources that they changed. What only
         the store can tell is refused when the iteration begins.
 
+        :param after: only what comes after the difference of this resource or link: the last one of a page.
         :raises HistoryDiscarded: if one of the moments lies below the horizon of the entity type.
         :raises UsageError: for an entity type or moment that does not exist.
         """
@@ -1515,11 +1590,14 @@ class Engine:
         self._check_type(arguments.text("an entity type", entity_type))
         self._some_moment("from_", from_)
         self._some_moment("to", to)
+        if after is not None and not isinstance(after, ResourceRef | LinkRef):
+            raise UsageError(f"after is a ResourceRef or a LinkRef, not {type(after).__name__}.")
         return self._rows(
             lambda reading: deltas(
                 reading,
                 entity_type,
                 *history.positions_to_compare(reading, self.configuration, entity_type, from_, to),
+                after,
             )
         )
 

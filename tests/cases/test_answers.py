@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deltamark import Engine, UsageError
-from deltamark.interfaces.cli.times import shown_time, written_moment
+from deltamark.interfaces.cli.times import shown_time
+from deltamark.interfaces.moments import written_moment
 
 
 def test_who_ran_it_is_the_account_of_the_process(case, monkeypatch):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 
-from deltamark.interfaces.cli.times import end_of_day, show_in_utc
+from deltamark.interfaces.moments import end_of_day
 from tests.cli.workspace import LATER, Workspace
 
 
@@ -26,16 +26,12 @@ def test_days_and_the_last_run_are_moments(company: Workspace) -> None:
     assert "is no day" in company.deltamark("diff", "HR_Person", "--from", "1", "--to", "2026-02-30").err
 
 
-@pytest.mark.parametrize("is_utc", [True, False])
-def test_a_day_ends_before_the_next_begins(is_utc: bool) -> None:
-    show_in_utc(is_utc)
-    try:
-        end = end_of_day(datetime(2026, 3, 29).date())
-        following = end + timedelta(microseconds=1)
-        assert (end.day, following.astimezone(UTC if is_utc else None).hour) == (29, 0)
-        assert end_of_day(None) < end_of_day(datetime.now(UTC if is_utc else None).date())
-    finally:
-        show_in_utc(False)
+@pytest.mark.parametrize("zone", [UTC, None])
+def test_a_day_ends_before_the_next_begins(zone: tzinfo | None) -> None:
+    end = end_of_day(datetime(2026, 3, 29).date(), zone)
+    following = end + timedelta(microseconds=1)
+    assert (end.day, following.astimezone(zone).hour) == (29, 0)
+    assert end_of_day(None, zone) < end_of_day(datetime.now(zone).date(), zone)
 
 
 def test_a_run_tells_its_number_before_its_result(company: Workspace) -> None:

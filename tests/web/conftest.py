@@ -19,6 +19,7 @@ from litestar.testing import TestClient
 from deltamark.engine import Engine
 from deltamark.infrastructure.sample_company import write_workspace
 from deltamark.interfaces.http.app import create_app
+from deltamark.interfaces.http.reports import Reports
 from deltamark.interfaces.http.sessions import Links
 from deltamark.interfaces.http.settings import HttpSettings
 from deltamark.interfaces.http.tokens import Tokens
@@ -41,12 +42,20 @@ class Time:
         self.now += by
 
 
+class NoReports(Reports):
+    """Makes reports that say nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(("true",), {}, lambda: datetime(2026, 11, 30, tzinfo=UTC))
+
+
 class Site:
     """The application, and people who open it."""
 
     def __init__(self, engine: Engine, settings: HttpSettings, time: Time, tokens: Path, **given: Any) -> None:
         self.engine, self.settings, self.time, self.tokens = engine, settings, time, tokens
         self.links = Links(time)
+        given.setdefault("reports", NoReports())
         self.app: Litestar = create_app(engine, settings, links=self.links, tokens=Tokens(tokens, time), **given)
         self._clients: list[TestClient[Litestar]] = []
 

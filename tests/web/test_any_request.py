@@ -34,7 +34,10 @@ CHECKS: list[CheckFunction] = [
     checks.response_schema_conformance,
     checks.status_code_conformance,
 ]
-KNOWN = {"type": ["HR_Person", "AD_User"], "key": ["E00001", "E00002"], "number": [1, 2], "at": ["run:1", "5"]}
+KNOWN = {
+    "type": ["HR_Person", "AD_User"], "key": ["E00001", "E00002"], "number": [1, 2], "at": ["run:1", "5"],
+    "rule": ["SameMail", "SameName"], "from": ["0", "run:1"], "to": ["run:last"], "property": ["LastName"],
+}  # fmt: skip
 
 
 class NoRuns:

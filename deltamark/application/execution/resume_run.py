@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from attrs import frozen
@@ -55,7 +56,12 @@ class _Resumption:
 
 
 def resume_run(
-    services: Services, number: int, *, observer: Observer, given: Mapping[str, Any] | None = None
+    services: Services,
+    number: int,
+    *,
+    observer: Observer,
+    given: Mapping[str, Any] | None = None,
+    is_dry_run: bool = False,
 ) -> JobRun:
     """Resumes a run at its first unfinished task, and returns its record.
 
@@ -63,6 +69,7 @@ def resume_run(
     synchronizations apply exactly what was held back. Raises what `run_job` raises, and:
 
     :param given: connection table -> what a program gives now in its place.
+    :param is_dry_run: whether all of it happens in a transaction that is rolled back: it keeps all others from writing.
     :raises CannotResume: if the run cannot go on, with the reason; nothing was started.
     :raises OutdatedChanges: if the configuration was edited since in a way that concerns what was held back; nothing
         was started, and the edit was not adopted.
@@ -86,7 +93,8 @@ def resume_run(
         RunLog(tx, number).resumed(services, resumption.again, resumption.pending)
         adopt(services, tx, number)
         tx.take_leases(number, leased, services.lease_s)
-    keep_input(services, number)
+    if not is_dry_run:
+        keep_input(services, number)
     context = RunContext(
         services=services,
         run=number,
@@ -95,11 +103,12 @@ def resume_run(
         outcomes=dict(kept_outcomes(resumption.run, resumption.again)),
         forced=run.forced,
         pending=resumption.pending,
+        is_dry_run=is_dry_run,
     )
     groups = [tuple(call for call in group if call.ordinal in resumption.again) for group in resumption.groups]
     record = RunRecorder(services, number, leased)
-    executor = Executor(record, context, observer, is_dry_run=False)
-    with renewed_leases(store, number, services.lease_s):
+    executor = Executor(record, context, observer, is_dry_run=is_dry_run)
+    with nullcontext() if is_dry_run else renewed_leases(store, number, services.lease_s):
         return done_with_input(services, executor.run(groups))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from itertools import islice
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from deltamark.application.history.history import ExportedResource
 from deltamark.application.history.model import TypeModel
-from deltamark.application.ports.arrow_schemas import PROPERTY_TYPES, decimals
+from deltamark.application.ports.arrow_schemas import PROPERTY_TYPES, decimal_digits, decimal_type, decimals
 from deltamark.domain.values import PropertyType, Value, has_type
 
 _CHUNK = 20_000
@@ -47,8 +47,7 @@ def as_table(model: TypeModel, resources: Iterable[ExportedResource]) -> pa.Tabl
     names = [p.identifier for p in properties]
     names += [name for name in ends if name not in names]
     chunks: list[list[pa.Array]] = [[] for _ in names]
-    remaining = iter(resources)
-    while chunk := list(islice(remaining, _CHUNK)):
+    for chunk in _chunks(resources, _CHUNK):
         for column, declared in zip(chunks, properties, strict=False):
             column.append(_column(declared.type, [resource.values.get(declared.identifier) for resource in chunk]))
         for column, name in zip(chunks[len(properties) :], names[len(properties) :], strict=True):
@@ -56,6 +55,75 @@ def as_table(model: TypeModel, resources: Iterable[ExportedResource]) -> pa.Tabl
     columns = [_whole(p.type, column) for p, column in zip(properties, chunks, strict=False)]
     columns += [pa.chunked_array(column, type=_KEYS) for column in chunks[len(properties) :]]
     return pa.Table.from_arrays(columns, names=names)
+
+
+def as_batches(
+    model: TypeModel, read: Callable[[], Iterable[ExportedResource]], *, with_links: bool, rows: int
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Resources as batches whose columns are those of `as_table`, read twice: memory does not grow with their number.
+
+    The first time the types of the columns are found: that of a column depends on all of its values.
+
+    :param read: reads them; the same ones both times.
+    :param rows: how many a batch has at most.
+    """
+    properties = {declared.identifier: declared.type for declared in model.properties}
+    ends = [association.identifier for association in model.associations] if with_links else []
+    schema = pa.schema(
+        [
+            *_types(properties, read()).items(),
+            *((name, _KEYS) for name in dict.fromkeys(ends) if name not in properties),
+        ]
+    )
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for chunk in _chunks(read(), rows):
+            columns = [
+                _cast([resource.values.get(field.name) for resource in chunk], properties[field.name], field.type)
+                if field.name in properties
+                else pa.array([resource.links.get(field.name, []) for resource in chunk], type=_KEYS)
+                for field in schema
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    return schema, batches()
+
+
+def _chunks(resources: Iterable[ExportedResource], rows: int) -> Iterator[list[ExportedResource]]:
+    remaining = iter(resources)
+    while chunk := list(islice(remaining, rows)):
+        yield chunk
+
+
+def _types(properties: dict[str, PropertyType], resources: Iterable[ExportedResource]) -> dict[str, pa.DataType]:
+    """The type of the column of each property."""
+    texts: set[str] = set()
+    digits = {name: (0, 0) for name, kind in properties.items() if kind is PropertyType.DECIMAL}
+    for chunk in _chunks(resources, _CHUNK):
+        for name, kind in properties.items():
+            if name in texts:
+                continue
+            column = _column(kind, [resource.values.get(name) for resource in chunk])
+            if column.type != _COLLECTED[kind] or (kind is PropertyType.DECIMAL and not _fit(column, kind)):
+                texts.add(name)
+            elif kind is PropertyType.DECIMAL:
+                (whole, places), (more_whole, more_places) = digits[name], decimal_digits(pa.chunked_array([column]))
+                digits[name] = max(whole, more_whole), max(places, more_places)
+    return {
+        name: pa.string()
+        if name in texts
+        else decimal_type(*digits[name])
+        if kind is PropertyType.DECIMAL
+        else _COLLECTED[kind]
+        for name, kind in properties.items()
+    }
+
+
+def _cast(values: list[Value], kind: PropertyType, arrow: pa.DataType) -> pa.Array:
+    if arrow == pa.string() and kind is not PropertyType.DECIMAL:
+        column = _column(kind, values)
+        return column if column.type == arrow else _texts(column.to_pylist())
+    return _texts(values).cast(arrow) if kind is PropertyType.DECIMAL else _column(kind, values)
 
 
 def _whole(kind: PropertyType, chunks: list[pa.Array]) -> pa.ChunkedArray:
@@ -77,7 +145,7 @@ def _column(kind: PropertyType, values: list[Value]) -> pa.Array:
         return _texts(values)
 
 
-def _fit(column: pa.ChunkedArray, kind: PropertyType) -> bool:
+def _fit(column: pa.Array | pa.ChunkedArray, kind: PropertyType) -> bool:
     return all(value is None or has_type(value, kind) for value in column.to_pylist())
 
 

@@ -34,20 +34,33 @@ _CANONICAL_DECIMAL = f"^{CANONICAL_DECIMAL}$"
 
 
 def decimals(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Decimals as numbers, from their canonical texts; null for any other text.
+    """Decimals as numbers of `decimal_type`, from their canonical texts; null for any other text."""
+    return _numbers(texts).cast(decimal_type(*decimal_digits(texts)))
 
-    They have ten digits after the point, or as many as their values need, of 38 in all; 38 of 76 if these do not
-    suffice. So the numbers are always exact, and columns of ordinary amounts always of one type.
-    """
-    numbers = pc.if_else(pc.match_substring_regex(texts, _CANONICAL_DECIMAL), texts, pa.scalar(None, pa.string()))
-    unsigned = pc.utf8_ltrim(numbers, "-")
+
+def decimal_digits(texts: pa.ChunkedArray) -> tuple[int, int]:
+    """The most digits that decimals have before the point, and after it."""
+    unsigned = pc.utf8_ltrim(_numbers(texts), "-")
     point, length = pc.find_substring(unsigned, "."), pc.utf8_length(unsigned)
     has_point = pc.greater_equal(point, 0)
     places = pc.max(pc.if_else(has_point, pc.subtract(pc.subtract(length, point), 1), 0)).as_py() or 0
     whole = pc.max(pc.if_else(has_point, point, length)).as_py() or 0
+    return whole, places
+
+
+def decimal_type(whole: int, places: int) -> pa.DataType:
+    """The type of decimals with at most so many digits before the point and after it.
+
+    They have ten digits after the point, or as many as their values need, of 38 in all; 38 of 76 if these do not
+    suffice. So the numbers are always exact, and columns of ordinary amounts always of one type.
+    """
     if whole + places > MOST_DIGITS:
-        return numbers.cast(pa.decimal256(2 * MOST_DIGITS, MOST_DIGITS))
-    return numbers.cast(pa.decimal128(MOST_DIGITS, min(max(_DECIMAL_PLACES, places), MOST_DIGITS - whole)))
+        return pa.decimal256(2 * MOST_DIGITS, MOST_DIGITS)
+    return pa.decimal128(MOST_DIGITS, min(max(_DECIMAL_PLACES, places), MOST_DIGITS - whole))
+
+
+def _numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.match_substring_regex(texts, _CANONICAL_DECIMAL), texts, pa.scalar(None, pa.string()))
 
 
 _LINE = ("line", pa.int64())

@@ -25,7 +25,7 @@ from deltamark.config.settings import (
 )
 from deltamark.domain.adoption.decommission import frozen_inputs
 from deltamark.domain.derivation.unfed_inputs import UnfedInput
-from deltamark.domain.errors import ROW_ERRORS, DeltamarkError, Fault, StoreError, StoreMissing
+from deltamark.domain.errors import ROW_ERRORS, DeltamarkError, Fault, StoreError, StoreMissing, UsageError
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import BY_USER
 from deltamark.engine import Engine
@@ -296,6 +296,25 @@ def by_options(command: click.decorators.FC) -> click.decorators.FC:
     """`--by` and `--reason`, for commands that write on record."""
     reason = click.option("--reason", type=Name("TEXT"), metavar="TEXT", help="Why; it is recorded.")
     return by_option(reason(command))
+
+
+def via_option(command: click.decorators.FC) -> click.decorators.FC:
+    """`--via`, for commands that a program calls for a person."""
+    return click.option(
+        "--via",
+        type=Name("PROGRAM"),
+        metavar="PROGRAM",
+        help="The program that does it for the person; it is recorded.",
+    )(command)
+
+
+def refuse_via_without_person(via: str | None, by: str | None) -> None:
+    """Refuses a program that acts for nobody.
+
+    :raises UsageError: if a program is named, and no person.
+    """
+    if via is not None and by is None:
+        raise UsageError("--via names a program that acts for a person. Name the person with --by.")
 
 
 def format_option(command: click.decorators.FC) -> click.decorators.FC:

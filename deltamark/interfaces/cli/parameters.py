@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from datetime import date, datetime
 from typing import Any
 
 import click
@@ -13,9 +12,10 @@ from click.shell_completion import CompletionItem
 
 from deltamark.application.arguments import LARGEST
 from deltamark.domain.errors import UsageError
-from deltamark.domain.history.changes import RunMoment, When
+from deltamark.domain.history.changes import When
 from deltamark.domain.values import Value, shown
-from deltamark.interfaces.cli.times import end_of_day, with_a_zone, written_moment
+from deltamark.interfaces.cli.times import zone_of_times
+from deltamark.interfaces.moments import moment_named
 
 _RUN = re.compile(r"run:([0-9]{1,18})\Z")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -36,31 +36,10 @@ class Moment(click.ParamType[When]):
         """The moment that a text names."""
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
-        if run := _RUN.match(value):
-            return RunMoment(int(run.group(1)))
-        if value == "run:last":
-            return RunMoment(None)
-        if _POSITION.match(value):
-            return int(value)
-        if value == "yesterday" or _DAY.match(value):
-            try:
-                return end_of_day(None if value == "yesterday" else date.fromisoformat(value))
-            except (ValueError, OverflowError):
-                self.fail(f"{shown(value)} is no day. Write one that was, such as 2026-11-24.", param, ctx)
         try:
-            moment = written_moment(value)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{shown(value)} is no moment. Write a position (42), a time (2026-11-24T08:15:30Z), a day "
-                "(2026-11-24, yesterday) or the end of a run (run:7, run:last).",
-                param,
-                ctx,
-            )
-        if moment.tzinfo is None:
-            utc, *local = with_a_zone(datetime.fromisoformat(value))
-            here = f", or {' or '.join(local)} for the time of this machine" if local else ""
-            self.fail(f"{shown(value)} has no time zone. Write {utc} for UTC{here}.", param, ctx)
-        return moment
+            return moment_named(value, zone=zone_of_times())
+        except UsageError as e:
+            self.fail(str(e), param, ctx)
 
 
 class WholeNumber(click.ParamType[int]):

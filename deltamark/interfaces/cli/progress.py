@@ -20,6 +20,7 @@ from deltamark.interfaces.cli.streams import is_quiet, one_line, say
 from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.terminal import can_redraw, drawing_on
 
+_LINES_S = 0.5
 _PATIENCE_S = 1.0
 """Copies that take no longer show no progress."""
 
@@ -144,10 +145,15 @@ class RunProgress(Observer):
 
 
 class CopyProgress:
-    """Shows a bar on a terminal for what takes longer than a second, and nothing in a pipe."""
+    """Shows a bar on a terminal for what takes longer than a second, and nothing in a pipe.
 
-    def __init__(self, what: str) -> None:
+    :param as_lines: prints a line for programs in its place, at most twice a second: `progress: 1200 of 5000`.
+    """
+
+    def __init__(self, what: str, *, as_lines: bool = False) -> None:
         self._what = what
+        self._as_lines = as_lines
+        self._spoke_at = float("-inf")
         self._begun_at = monotonic()
         self._live: Progress | None = None
 
@@ -164,6 +170,11 @@ class CopyProgress:
 
     def __call__(self, done: int, total: int) -> None:
         """Updates the bar."""
+        if self._as_lines:
+            if monotonic() - self._spoke_at >= _LINES_S:
+                self._spoke_at = monotonic()
+                say(f"progress: {done} of {total}")
+            return
         with suppress(OSError, ValueError):
             is_late = monotonic() - self._begun_at > _PATIENCE_S
             if self._live is None and is_late and not is_quiet() and can_redraw(sys.stderr):

@@ -17,7 +17,8 @@ from litestar.response import Redirect, Template
 from litestar.template.config import TemplateConfig
 
 from deltamark.engine import Engine
-from deltamark.interfaces.http.api import access, log, state
+from deltamark.interfaces.http.api import access, derived, integrity, log, state
+from deltamark.interfaces.http.api import reports as api_reports
 from deltamark.interfaces.http.api import runs as api_runs
 from deltamark.interfaces.http.assets import Asset, assets
 from deltamark.interfaces.http.authentication import (
@@ -39,6 +40,7 @@ from deltamark.interfaces.http.headers import Gate
 from deltamark.interfaces.http.idempotency import Idempotency
 from deltamark.interfaces.http.metrics import Metrics
 from deltamark.interfaces.http.problems import HANDLERS, SIGN_IN
+from deltamark.interfaces.http.reports import Reports
 from deltamark.interfaces.http.sessions import SESSION_AGE, Links, Sessions
 from deltamark.interfaces.http.settings import HttpSettings
 from deltamark.interfaces.http.tokens import FILE_NAME, Tokens
@@ -57,12 +59,14 @@ def create_app(
     runs: Runs | None = None,
     tokens: Tokens | None = None,
     hub: Hub | None = None,
+    reports: Reports | None = None,
 ) -> Litestar:
     """The console and the API over an engine.
 
     :param engine: what the routes ask; the caller closes it.
     :param links: the links that sign in.
     :param runs: starts runs; by default with the settings of this process.
+    :param reports: makes verifications and dry runs; by default with the command of the runs.
     :param tokens: the API tokens; by default those of the file in the working directory.
     """
     settings = settings or HttpSettings()
@@ -70,6 +74,7 @@ def create_app(
     sessions = Sessions(settings.clock)
     tokens = tokens or Tokens(settings.tokens or Path(FILE_NAME), settings.clock)
     runs = runs or Runs(engine, four_eyes=settings.four_eyes)
+    reports = reports or Reports(runs.command, runs.environment, settings.clock)
     hub = hub or Hub(engine)
     downloads, idempotency = Downloads(), Idempotency(settings.clock)
     metrics = Metrics(engine, hub)
@@ -95,6 +100,7 @@ def create_app(
             "hub": Provide(lambda: hub, sync_to_thread=False),
             "downloads": Provide(lambda: downloads, sync_to_thread=False),
             "idempotency": Provide(lambda: idempotency, sync_to_thread=False),
+            "reports": Provide(lambda: reports, sync_to_thread=False),
             "metrics": Provide(lambda: metrics, sync_to_thread=False),
             "user": Provide(signed_in, sync_to_thread=False),
         },
@@ -103,7 +109,7 @@ def create_app(
         exception_handlers=HANDLERS,
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment())),
         on_startup=[_use_own_threads, hub.open],
-        on_shutdown=[hub.close],
+        on_shutdown=[hub.close, reports.close],
         request_max_body_size=BODY_LIMIT,
         logging_config=None,  # `problems` logs errors
         openapi_config=None,
@@ -131,7 +137,10 @@ def signed_in(request: Request[Any, Any, Any]) -> User:
 _ASSETS: dict[str, Asset] = {}
 _DESCRIPTION: dict[str, Any] = {}
 API = "/api/v1"
-ROUTES = (*state.ROUTES, *log.ROUTES, *api_runs.ROUTES, *access.ROUTES)
+ROUTES = (
+    *state.ROUTES, *derived.ROUTES, *log.ROUTES, *integrity.ROUTES, *api_runs.ROUTES, *api_reports.ROUTES,
+    *access.ROUTES,
+)  # fmt: skip
 """Every route of the API."""
 
 

@@ -63,9 +63,11 @@ class Runs:
         four_eyes: bool = False,
     ) -> None:
         self._engine = engine
-        self._command = tuple(command)
-        self._environment = dict(os.environ if environment is None else environment)
-        self._environment.pop("DELTAMARK_USER", None)
+        self.command = tuple(command)
+        """Begins the command line of each process."""
+        self.environment = dict(os.environ if environment is None else environment)
+        """Of its processes: it names the store."""
+        self.environment.pop("DELTAMARK_USER", None)
         self._four_eyes = four_eyes
         self._children: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
@@ -93,7 +95,7 @@ class Runs:
             raise CannotResume(run, f"it is {before.state.value}")
         if before.state is TaskState.BLOCKED:
             self._refuse_own(before, user)
-        child, said = self._spawn(["resume", *_stated(user, reason), str(run)])
+        child, said = self._spawn(["resume", f"--via={VIA}", *_stated(user, reason), str(run)])
 
         def resumed() -> JobRun | None:
             now = self._engine.run(run, with_rows=False)
@@ -146,11 +148,11 @@ class Runs:
     def _spawn(self, arguments: Sequence[str]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
         said = tempfile.TemporaryFile()  # noqa: SIM115, the child writes to it as long as it runs
         child = subprocess.Popen(  # noqa: S603, a list of arguments, no shell
-            [*self._command, *arguments],
+            [*self.command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,
-            env=self._environment,
+            env=self.environment,
             start_new_session=True,
         )
         with self._lock:

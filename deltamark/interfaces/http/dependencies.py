@@ -14,6 +14,7 @@ from deltamark.interfaces.http.feed import Hub
 from deltamark.interfaces.http.formats import Downloads
 from deltamark.interfaces.http.idempotency import Idempotency
 from deltamark.interfaces.http.metrics import Metrics
+from deltamark.interfaces.http.reports import Reports
 from deltamark.interfaces.http.sessions import Links, Sessions
 from deltamark.interfaces.http.settings import HttpSettings
 from deltamark.interfaces.http.tokens import Tokens
@@ -21,7 +22,7 @@ from deltamark.interfaces.http.users import User
 
 NAMES = (
     "engine", "user", "settings", "links", "sessions", "known_assets", "runs", "hub", "downloads", "tokens", "metrics",
-    "idempotency",
+    "idempotency", "reports",
 )  # fmt: skip
 """The names of the parameters."""
 
@@ -57,6 +58,9 @@ TheTokens = NamedDependency[SkipValidation[Tokens]]
 
 TheIdempotency = NamedDependency[SkipValidation[Idempotency]]
 """`idempotency`: the runs that requests with a key of their own started."""
+
+TheReports = NamedDependency[SkipValidation[Reports]]
+"""`reports`: verifications and dry runs."""
 
 TheMetrics = NamedDependency[SkipValidation[Metrics]]
 """`metrics`: what is watched."""

@@ -11,6 +11,7 @@ from time import monotonic
 
 import orjson
 from attrs import field, frozen
+from litestar.exceptions import HTTPException
 
 from deltamark.domain.history.changes import LoggedChange, Position
 from deltamark.domain.history.pages import ChangePage
@@ -31,6 +32,12 @@ _WAIT_S = 0.5
 
 _RETRY_S = 1.0
 _LOG = logging.getLogger("deltamark.http")
+
+
+class TooManyStreams(HTTPException):
+    """As many streams as may be are open."""
+
+    status_code = 503
 
 
 @frozen

@@ -21,6 +21,7 @@ from deltamark.domain.errors import ConfigurationError, DeltamarkError, exactly
 from deltamark.domain.next_steps import NextStep
 from deltamark.domain.secrets import masked
 from deltamark.interfaces.http.children import OwnRun
+from deltamark.interfaces.http.reports import ReportNotFound
 
 MEDIA_TYPE = "application/problem+json"
 SIGN_IN = "/sign-in"
@@ -37,6 +38,7 @@ STATUSES: tuple[tuple[type[DeltamarkError], int], ...] = (
     (errors.ErasedResource, 410),
     (errors.UserStartDenied, 403),
     (OwnRun, 403),
+    (ReportNotFound, 404),
     (errors.CannotResume, 409),
     (errors.CannotCancel, 409),
     (errors.ConcurrentRun, 409),

@@ -164,7 +164,7 @@ def test_what_was_derived_comes_in_parts(engine: Engine, show: str) -> None:
 def test_moments_are_positions_runs_and_times() -> None:
     assert moment("5,877") == moment("#5877") == 5877
     assert moment("run:3") == RunMoment(3)
-    assert moment("2026-11-30T09:00") == datetime(2026, 11, 30, 9, tzinfo=UTC)
+    assert moment("2026-11-30T09:00") == datetime(2026, 11, 30, 9, 0, 0, 999_999, tzinfo=UTC)  # the end of its second
     assert moment(" ") is None
     with pytest.raises(UsageError, match="is no moment"):
         moment("last Tuesday")

@@ -316,8 +316,8 @@ def export(
 
             say(f"{write_resources(engine, entity_type, at, model, file, wanted):,} {rows} written to {file}.")
         else:
-            resources = map(exported_document, engine.export_resources(entity_type, at, model=model, where=wanted))
-            output.give(export_listing(engine.type_model(entity_type, at, model=model), resources), rows)
+            shown_by, resources = engine.export_view(entity_type, at, model=model, where=wanted)
+            output.give(export_listing(shown_by, map(exported_document, resources)), rows)
         if model == "now":
             for misfit in engine.misfits(entity_type, at):
                 say(

@@ -12,7 +12,6 @@ import click
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import TaskState
-from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import LoggedChange, PendingChange
 from deltamark.domain.messages import how_many
 from deltamark.domain.next_steps import NextAction, NextStep, decisions
@@ -26,6 +25,8 @@ from deltamark.interfaces.cli.context import (
     format_option,
     leave_out_option,
     pass_workspace,
+    refuse_via_without_person,
+    via_option,
 )
 from deltamark.interfaces.cli.groups import command_of
 from deltamark.interfaces.cli.next_steps import command_lines
@@ -65,7 +66,7 @@ _STATE = Column("state", lambda document: with_sign(document["state"], document[
 @click.option("--force-read", is_flag=True, help="Compare extracts that were applied already, too.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and commit nothing.")
 @by_options
-@click.option("--via", type=Name("PROGRAM"), metavar="PROGRAM", help="The program that starts it; it is recorded.")
+@via_option
 @click.option("--announce", is_flag=True, help="Print the number of the run first.")
 @format_option
 @leave_out_option
@@ -96,8 +97,7 @@ def run(
         context.invoke(command_of(context, "jobs"), form=form)
         say("Name the job to run: `deltamark run JOB`.")
         return 2
-    if via is not None and by is None:
-        raise UsageError("--via names a program that acts for a person. Name the person with --by.")
+    refuse_via_without_person(via, by)
     with workspace.engine(create=True, job=job, dry_run=dry_run, runs_code=True) as engine:
         names = TaskNames.of(engine.configuration)
         if not dry_run:
@@ -105,8 +105,7 @@ def run(
         with RunProgress(
             lambda task: names.shown(task, job), announce=partial(_announce, form) if announce else None
         ) as progress:
-            acting = engine if by is None or via is None else engine.as_operator(by, via=via)
-            done = acting.run_job(
+            done = _acting(engine, by, via).run_job(
                 job,
                 force=force,
                 force_read=force_read,
@@ -141,33 +140,52 @@ def _announce(form: Format, run: int) -> None:
 
 @click.command(epilog="Example: deltamark resume 7")
 @click.argument("run", type=WholeNumber("RUN", 1))
+@click.option("--dry-run", is_flag=True, help="Show what would change, and commit nothing.")
 @by_options
+@via_option
 @format_option
 @leave_out_option
 @pass_workspace
-def resume(workspace: Workspace, run: int, by: str | None, reason: str | None, form: Format) -> int:
+def resume(
+    workspace: Workspace, run: int, dry_run: bool, by: str | None, reason: str | None, via: str | None, form: Format
+) -> int:
     """Resumes a RUN that was blocked, failed or interrupted.
 
     It keeps its number and starts with the first task that did not complete. A blocked synchronization applies exactly
-    what was held back (`changes --pending RUN` lists it), whatever its extracts hold now.
+    what was held back (`changes --pending RUN` lists it). --dry-run shows what follows from that.
 
     Exit status as of `run`; 2 also if the run cannot be resumed: the message says why.
     """
-    with workspace.engine(runs_code=True) as engine:
+    refuse_via_without_person(via, by)
+    with workspace.engine(dry_run=dry_run, runs_code=True) as engine:
         names, job = TaskNames.of(engine.configuration), engine.run(run).job
-        engine.register_channels()
+        if not dry_run:
+            engine.register_channels()
         with RunProgress(lambda task: names.shown(task, job)) as progress:
-            done = engine.resume(run, by=by, reason=reason, observer=progress)
-        _tell_people(engine)
-    _print_run(done, names, form)
+            done = _acting(engine, by, via).resume(
+                run,
+                dry_run=dry_run,
+                by=by,
+                reason=reason,
+                observer=progress,
+                rehearsed=(lambda changes: _show_changes(changes, names, form)) if dry_run else None,
+            )
+        if not dry_run:
+            _tell_people(engine)
+    _print_run(done, names, form, dry_run=dry_run)
     return STATUS.get(done.state, 0)
+
+
+def _acting(engine: Engine, by: str | None, via: str | None) -> Engine:
+    return engine if by is None or via is None else engine.as_operator(by, via=via)
 
 
 @click.command(epilog="Example: deltamark cancel 7")
 @click.argument("run", type=WholeNumber("RUN", 1))
 @by_options
+@via_option
 @pass_workspace
-def cancel(workspace: Workspace, run: int, by: str | None, reason: str | None) -> None:
+def cancel(workspace: Workspace, run: int, by: str | None, reason: str | None, via: str | None) -> None:
     """Stops a RUN, or drops what a blocked one holds back.
 
     A run that is going on, on whatever machine, finishes the tasks that are running, starts no more, and ends as
@@ -175,8 +193,9 @@ def cancel(workspace: Workspace, run: int, by: str | None, reason: str | None) -
 
     Exit status 2 if it has ended and holds nothing back.
     """
+    refuse_via_without_person(via, by)
     with workspace.engine() as engine:
-        record = engine.cancel(run, by=by, reason=reason)
+        record = _acting(engine, by, via).cancel(run, by=by, reason=reason)
         names = TaskNames.of(engine.configuration)
     match record.state:
         case TaskState.RUNNING:

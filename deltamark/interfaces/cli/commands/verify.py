@@ -47,6 +47,7 @@ _SEEDS = 1_000_000
 @click.option("--sample", type=WholeNumber("N", 1), metavar="N", help="Only N resources of each entity type.")
 @click.option("--seed", type=WholeNumber("S", 0), metavar="S", help="Choose the same sample as another time.")
 @click.option("--repair", is_flag=True, help="Compute wrong values again, in a recorded run.")
+@click.option("--progress", is_flag=True, help="Print lines for programs that say how far it is.")
 @format_option
 @pass_workspace
 def verify(
@@ -58,6 +59,7 @@ def verify(
     sample: int | None,
     seed: int | None,
     repair: bool,
+    progress: bool,
     form: Format,
 ) -> int:
     """Checks the log, the stored state and derived values.
@@ -76,7 +78,7 @@ def verify(
     if public_key is not None and checkpoint is None:
         raise UsageError("--public-key checks the signature of a checkpoint. Name it with --checkpoint.")
     content = None if checkpoint is None else _read_checkpoint(Path(checkpoint), public_key)
-    status = _verify_log(workspace, content, form) if log or content or not derived else 0
+    status = _verify_log(workspace, content, form, as_lines=progress) if log or content or not derived else 0
     return (_verify_derived(workspace, sample, seed, repair, form) or status) if derived else status
 
 
@@ -91,8 +93,8 @@ def _read_checkpoint(file: Path, public_key: str | None) -> Checkpoint:
     return content
 
 
-def _verify_log(workspace: Workspace, checkpoint: Checkpoint | None, form: Format) -> int:
-    with workspace.opened_store() as store, CopyProgress("reading the log") as progress:
+def _verify_log(workspace: Workspace, checkpoint: Checkpoint | None, form: Format, *, as_lines: bool) -> int:
+    with workspace.opened_store() as store, CopyProgress("reading the log", as_lines=as_lines) as progress:
         verification = verify_log(store, progress, checkpoint=checkpoint)
     show_verification(verification, form)
     if checkpoint is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, TypedDict
 
 from litestar import Request, Response, get
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import ValidationException
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
@@ -31,7 +31,7 @@ from deltamark.interfaces.http.api.parameters import (
 from deltamark.interfaces.http.api.state import FORMS, READER, streamed
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheHub, TheUser
-from deltamark.interfaces.http.feed import MOST_STREAMS, Following
+from deltamark.interfaces.http.feed import MOST_STREAMS, Following, TooManyStreams
 from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
 from deltamark.interfaces.http.users import Role, User
 
@@ -164,12 +164,6 @@ def history(
         "head": engine.position(),
         "horizon": None,
     }
-
-
-class TooManyStreams(HTTPException):
-    """As many streams as may be are open."""
-
-    status_code = 503
 
 
 @get("/changes/stream", opt={**READER, FORMS: ("event-stream",)})

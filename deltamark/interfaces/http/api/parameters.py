@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from litestar.exceptions import PermissionDeniedException
 from litestar.params import PathParameter, QueryParameter
 
-from deltamark.domain.errors import UsageError
-from deltamark.domain.history.changes import LoggedChange, PendingChange, RunMoment, When
+from deltamark.domain.history.changes import LoggedChange, PendingChange, When
 from deltamark.domain.resources.link import LinkRef
-from deltamark.domain.values import shown
 from deltamark.interfaces.http.users import User
+from deltamark.interfaces.moments import moment_named
 
 LARGEST = 2**63 - 1
 MOST = 1_000
 BUDGET_S = 0.25
 """How long a page is searched for: what was found by then is answered, with how far the search came."""
+
+_MOMENT = (
+    "A moment: a position, a time with its zone, a day (in UTC), `yesterday`, or the end of a run: `run:N`, `run:last`."
+)
 
 EntityType: TypeAlias = Annotated[str, QueryParameter(name="type", description="An entity type.")]
 SomeEntityType: TypeAlias = Annotated[str | None, QueryParameter(name="type", description="Only of an entity type.")]
@@ -29,12 +30,8 @@ Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, le=MOST, description="How
 SomePosition: TypeAlias = Annotated[int | None, QueryParameter(ge=0, le=LARGEST, description="A position of the log.")]
 SomeNumber: TypeAlias = Annotated[int | None, QueryParameter(ge=1, le=LARGEST, description="The number of a run.")]
 RunNumber: TypeAlias = Annotated[int, PathParameter(ge=1, le=LARGEST, description="The number of a run.")]
-SomeMoment: TypeAlias = Annotated[
-    str | None, QueryParameter(description="A moment: a position, a time with its zone, or the end of `run:N`.")
-]
-Moment: TypeAlias = Annotated[
-    str, QueryParameter(description="A moment: a position, a time with its zone, or the end of `run:N`.")
-]
+SomeMoment: TypeAlias = Annotated[str | None, QueryParameter(description=_MOMENT)]
+Moment: TypeAlias = Annotated[str, QueryParameter(description=_MOMENT)]
 SomeFormat: TypeAlias = Annotated[
     str | None, QueryParameter(name="format", description="json, jsonl, csv or arrow; otherwise `Accept` says it.")
 ]
@@ -76,29 +73,9 @@ def sees_change(user: User, change: LoggedChange | PendingChange) -> bool:
     return user.sees(ref.entity_type)
 
 
-_RUN = re.compile(r"run:([1-9][0-9]{0,17})\Z")
-_POSITION = re.compile(r"[0-9]{1,18}\Z")
-
-
 def moment_of(text: str | None) -> When | None:
-    """The moment that a text names; None for None.
+    """The moment that a text names, with days in UTC; None for None.
 
     :raises UsageError: if it names none.
     """
-    if text is None:
-        return None
-    if run := _RUN.match(text):
-        return RunMoment(int(run[1]))
-    if _POSITION.match(text):
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError(text)
-        whole = moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"{shown(text)} is no moment. Write a position (42), a time with its zone (2026-11-24T08:15:30Z) or the "
-            "end of a run (run:7)."
-        ) from None
-    return whole if "." in text else whole.replace(microsecond=999_999)  # the end of its second
+    return None if text is None else moment_named(text)

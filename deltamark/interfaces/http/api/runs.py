@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Annotated, Any, TypedDict
@@ -11,6 +12,7 @@ import orjson
 from litestar import Request, Response, get, post
 from litestar.exceptions import HTTPException, PermissionDeniedException
 from litestar.params import HeaderParameter, JSONBody, QueryParameter
+from litestar.response import Stream
 
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.history.changes import ChangeKind
@@ -30,13 +32,14 @@ from deltamark.interfaces.http.api.parameters import (
 )
 from deltamark.interfaces.http.api.state import FORMS, READER, streamed
 from deltamark.interfaces.http.authentication import ROLE
-from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheIdempotency, TheRuns, TheUser
+from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheHub, TheIdempotency, TheRuns, TheUser
 from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
+from deltamark.interfaces.http.live import followed
 from deltamark.interfaces.http.users import Role, User
 
 OPERATOR = {ROLE: Role.OPERATOR}
 REVIEWER = {ROLE: Role.REVIEWER}
-_COLUMNS = ("change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes", "task")
+HELD_COLUMNS = ("change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes", "task")
 
 
 class RunsPage(TypedDict):
@@ -145,6 +148,21 @@ def one_run(engine: TheEngine, number: RunNumber) -> Response[RunDocument]:
     return Response(run_document(found), headers={"ETag": version_of(found), "Cache-Control": "no-store"})
 
 
+@get("/runs/{number:int}/stream", opt={**READER, FORMS: ("event-stream",)})
+async def run_stream(engine: TheEngine, hub: TheHub, number: RunNumber) -> Stream:
+    """One run as it goes on, as server-sent events: the whole document whenever it changed.
+
+    Event `ended` comes after the last one, and the stream ends.
+    """
+    await asyncio.to_thread(engine.run, number, with_rows=False)  # refuses what does not exist before it begins
+
+    def part() -> tuple[str, bool]:
+        run = engine.run(number, with_rows=False)
+        return orjson.dumps(run_document(run)).decode(), run.state is not TaskState.RUNNING
+
+    return followed(hub, part)
+
+
 @get("/runs/{number:int}/set-aside", opt=READER, sync_to_thread=True)
 def set_aside(
     engine: TheEngine,
@@ -191,7 +209,7 @@ def held(
             found = engine.pending_page(number, after=place, limit=limit, **named)
 
     raw = request.query_params.get("raw") == "1"
-    return streamed(downloads.answer(Rows(documents=documents, columns=_COLUMNS), form, raw=raw))
+    return streamed(downloads.answer(Rows(documents=documents, columns=HELD_COLUMNS), form, raw=raw))
 
 
 @get("/runs/{number:int}/held/counts", opt=REVIEWER, sync_to_thread=True)
@@ -298,5 +316,5 @@ def _refuse_partial_sight(user: User) -> None:
     refuse_unseen(user, None)
 
 
-ROUTES = (runs, one_run, set_aside, held, held_counts, start, resume, cancel, accept, drop)
+ROUTES = (runs, one_run, run_stream, set_aside, held, held_counts, start, resume, cancel, accept, drop)
 """Its routes."""

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
-from itertools import islice
 from typing import Annotated, Any, TypedDict, TypeVar, cast
 
 import orjson
 from litestar import Request, Response, get
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import NotFoundException, ValidationException
 from litestar.params import QueryParameter
 
 from deltamark.domain.values import shown
 from deltamark.engine import Engine
 from deltamark.interfaces.document_types import (
     CauseDocument,
-    ClassificationDocument,
-    DeltaDocument,
-    DirtyDocument,
     ExportedDocument,
     HealthDocument,
-    KeyDocument,
-    PairDocument,
     Plain,
     ResourceDocument,
 )
 from deltamark.interfaces.documents import (
     cause_document,
-    classification_document,
-    delta_document,
-    dirty_document,
     exported_document,
     health_document,
-    key_document,
-    pair_document,
     resource_document,
 )
 from deltamark.interfaces.http.api.parameters import (
@@ -42,8 +31,6 @@ from deltamark.interfaces.http.api.parameters import (
     EntityType,
     Key,
     Limit,
-    Moment,
-    SomeEntityType,
     SomeFormat,
     SomeMoment,
     moment_of,
@@ -246,17 +233,20 @@ def resources(
             rows, start, more = page(start, _SLICE, None)
             yield from rows
 
-    model = engine.type_model(entity_type)
-    names = [item.identifier for item in model.properties]
+    names = [item.identifier for item in engine.type_model(entity_type).properties]
     flat = (
         documents if form is Form.JSONL else lambda: ({"key": row["key"], **row["properties"]} for row in documents())
     )
-    arrow = None if where or prefix or after else lambda: engine.export(entity_type).to_reader(_SLICE)
-    if form is Form.ARROW and arrow is None:
-        raise NotFoundException("Arrow is given for all resources of a type. Leave the filters out.")
-    return streamed(
-        downloads.answer(Rows(documents=flat, columns=["key", *names], arrow=arrow), form, raw=_raw(request))
+    if form is Form.ARROW and (prefix or after is not None):
+        raise ValidationException(
+            "Arrow is given for all resources of a type, or those with a value. Leave out after and prefix."
+        )
+    whole = Rows(
+        documents=flat,
+        columns=["key", *names],
+        arrow=lambda: engine.export_batches(entity_type, where=where, with_links=False, rows=_SLICE),
     )
+    return streamed(downloads.answer(whole, form, raw=is_raw(request)))
 
 
 def streamed(answer: Any) -> Response[Any]:
@@ -264,7 +254,8 @@ def streamed(answer: Any) -> Response[Any]:
     return cast("Response[Any]", answer)
 
 
-def _raw(request: Request[Any, Any, Any]) -> bool:
+def is_raw(request: Request[Any, Any, Any]) -> bool:
+    """Whether CSV is asked for with values as they are, also those that a spreadsheet takes for a formula."""
     return request.query_params.get("raw") == "1"
 
 
@@ -282,13 +273,22 @@ def export(
     refuse_unseen(user, entity_type)
     moment = moment_of(at)
     form = form_of(request, with_arrow=True)
-    model = engine.type_model(entity_type, moment)
     hidden = _hidden_links(engine, user)
+    if form is Form.ARROW:
+        if hidden:
+            refuse_unseen(user, None)
+        whole = Rows(
+            documents=lambda: iter(()),
+            columns=(),
+            arrow=lambda: engine.export_batches(entity_type, moment, rows=_SLICE),
+        )
+        return streamed(downloads.answer(whole, form))
+    model, resources = engine.export_view(entity_type, moment)
     names = [item.identifier for item in model.properties]
     links = [item.identifier for item in model.associations if item.identifier not in hidden]
 
     def documents() -> Iterator[Document]:
-        for item in engine.export_resources(entity_type, moment):
+        for item in resources:
             document = exported_document(item)
             shown_links = {name: keys for name, keys in document["links"].items() if name not in hidden}
             yield {**document, "links": shown_links}
@@ -297,14 +297,8 @@ def export(
         return ({"key": row["key"], **row["properties"], **row["links"]} for row in documents())
 
     form = Form.JSONL if form is Form.JSON else form
-    rows = Rows(
-        documents=documents if form is Form.JSONL else flat,
-        columns=["key", *names, *links],
-        arrow=lambda: engine.export(entity_type, moment).drop_columns(sorted(hidden & set(links))).to_reader(_SLICE),
-    )
-    if form is Form.ARROW and hidden:
-        refuse_unseen(user, None)
-    return streamed(downloads.answer(rows, form, raw=_raw(request)))
+    rows = Rows(documents=documents if form is Form.JSONL else flat, columns=["key", *names, *links])
+    return streamed(downloads.answer(rows, form, raw=is_raw(request)))
 
 
 def _hidden_links(engine: Engine, user: User) -> set[str]:
@@ -381,125 +375,7 @@ def why(engine: TheEngine, user: TheUser, entity_type: EntityType, key: Key) -> 
     }
 
 
-def _listed(
-    request: Request[Any, Any, Any],
-    user: User,
-    downloads: TheDownloads,
-    read: Callable[[], Iterator[_Row]],
-    columns: tuple[str, ...],
-    limit: int,
-) -> Response[list[_Row]]:
-    """Rows that begin from the first: some as JSON, or all of them in other forms."""
-    form = form_of(request, with_arrow=False)
-    if form is Form.JSON:
-        rows = read()
-        answer = list(islice(seen(user, rows), limit))
-        close = getattr(rows, "close", None)
-        if close is not None:
-            close()
-        return Response(answer)
-    checked = read()
-    first = next(checked, None)  # refuses what does not exist before it streams
-
-    def documents() -> Iterator[Document]:
-        if first is not None:
-            yield from seen(user, [first])
-            yield from seen(user, checked)
-
-    return streamed(downloads.answer(Rows(documents=documents, columns=columns), form, raw=_raw(request)))
-
-
-@get("/keys", opt=LISTED, sync_to_thread=True)
-def keys(
-    request: Request[Any, Any, Any],
-    engine: TheEngine,
-    user: TheUser,
-    downloads: TheDownloads,
-    rule: Annotated[str | None, QueryParameter(description="Only of one rule.")] = None,
-    limit: Limit = 100,
-    answer_format: SomeFormat = None,
-) -> Response[list[KeyDocument]]:
-    """Correlation keys."""
-    columns = ("rule", "side", "entity_type", "key", "value")
-    return _listed(request, user, downloads, lambda: map(key_document, engine.keys(rule)), columns, limit)
-
-
-@get("/pairs", opt=LISTED, sync_to_thread=True)
-def pairs(
-    request: Request[Any, Any, Any],
-    engine: TheEngine,
-    user: TheUser,
-    downloads: TheDownloads,
-    rule: Annotated[str | None, QueryParameter(description="Only of one rule.")] = None,
-    limit: Limit = 100,
-    answer_format: SomeFormat = None,
-) -> Response[list[PairDocument]]:
-    """The pairs of resources that correlation rules match."""
-    columns = ("rule", "value", "source_entity_type", "source_key", "target_entity_type", "target_key", "confidence")
-    return _listed(request, user, downloads, lambda: map(pair_document, engine.matches(rule)), columns, limit)
-
-
-@get("/classifications", opt=LISTED, sync_to_thread=True)
-def classifications(
-    request: Request[Any, Any, Any],
-    engine: TheEngine,
-    user: TheUser,
-    downloads: TheDownloads,
-    entity_type: SomeEntityType = None,
-    limit: Limit = 100,
-    answer_format: SomeFormat = None,
-) -> Response[list[ClassificationDocument]]:
-    """The resource type that was found for each resource."""
-    columns = ("entity_type", "key", "resource_type", "rule", "confidence")
-
-    def read() -> Iterator[ClassificationDocument]:
-        return map(classification_document, engine.classifications(entity_type))
-
-    return _listed(request, user, downloads, read, columns, limit)
-
-
-@get("/dirty", opt=LISTED, sync_to_thread=True)
-def dirty(
-    request: Request[Any, Any, Any],
-    engine: TheEngine,
-    user: TheUser,
-    downloads: TheDownloads,
-    entity_type: SomeEntityType = None,
-    limit: Limit = 100,
-    answer_format: SomeFormat = None,
-) -> Response[list[DirtyDocument]]:
-    """What tasks would compute."""
-    columns = ("task", "entity_type", "key", "since", "through")
-    return _listed(
-        request, user, downloads, lambda: map(dirty_document, iter(engine.dirty(entity_type))), columns, limit
-    )
-
-
-@get("/diff", opt=LISTED, sync_to_thread=True)
-def diff(
-    request: Request[Any, Any, Any],
-    engine: TheEngine,
-    user: TheUser,
-    downloads: TheDownloads,
-    entity_type: EntityType,
-    from_moment: Annotated[str, QueryParameter(name="from", description="A moment.")],
-    to: Moment,
-    limit: Limit = 100,
-    answer_format: SomeFormat = None,
-) -> Response[list[DeltaDocument]]:
-    """What differs between two moments."""
-    refuse_unseen(user, entity_type)
-    first, second = moment_of(from_moment), moment_of(to)
-    assert first is not None
-    assert second is not None
-    columns = ("change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes")
-    return _listed(
-        request, user, downloads, lambda: map(delta_document, engine.diff(entity_type, first, second)), columns, limit
-    )
-
-
 ROUTES = (
-    entity_types, jobs, health, position, horizons, resources, export, resource, links, why, keys, pairs,
-    classifications, dirty, diff,
+    entity_types, jobs, health, position, horizons, resources, export, resource, links, why,
 )  # fmt: skip
 """Its routes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from litestar.enums import RequestEncodingType
@@ -11,10 +10,11 @@ from litestar.params import Body
 from litestar.response import Template
 
 from deltamark.domain.errors import UsageError
-from deltamark.domain.history.changes import RunMoment, When
+from deltamark.domain.history.changes import When
 from deltamark.domain.values import shown
 from deltamark.engine import Engine
 from deltamark.interfaces.http.users import User
+from deltamark.interfaces.moments import moment_named
 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 """`data`: the fields of a form, by their names."""
@@ -51,24 +51,13 @@ def refuse_partial_sight(user: User) -> None:
 
 
 def moment(text: str | None) -> When | None:
-    """A moment of a query: a position, `run:N`, or a time in UTC, as forms of browsers write it.
+    """A moment of a query; a time without a zone is in UTC, as forms of browsers write it.
 
-    :raises UsageError: if it is none of them.
+    :raises UsageError: if it is none.
     """
     if text is None or not text.strip():
         return None
-    words = text.strip().removeprefix("#").replace(",", "")
-    if words.isascii() and words.isdigit() and len(words) < 20:
-        return int(words)
-    if words.startswith("run:") and words[4:].isdigit() and len(words) < 20:
-        return RunMoment(int(words[4:]))
-    try:
-        at = datetime.fromisoformat(words)
-    except ValueError:
-        raise UsageError(
-            f"{shown(text)} is no moment. Write a position such as 5877, a time such as 2026-11-30T09:00, or run:30."
-        ) from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return moment_named(text.strip().removeprefix("#").replace(",", ""), is_zone_meant=True)
 
 
 def number_in(text: str | None, what: str) -> int | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from attrs import astuple, field, fields, frozen
+from attrs import field, frozen
 from litestar import get
 from litestar.params import FromQuery
 from litestar.response import Template
@@ -14,15 +13,14 @@ from litestar.response import Template
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import rule_names
-from deltamark.domain.errors import UsageError
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import CorrelationKey, MatchedPair
 from deltamark.domain.history.pages import AmbiguousKey, DirtyCount
 from deltamark.domain.resources.resource import ResourceRef
-from deltamark.domain.values import shown
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.pages.answers import ROWS, page
+from deltamark.interfaces.http.cursors import cursor_of, parts_of, row_at
 from deltamark.interfaces.http.dependencies import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
 
@@ -65,7 +63,12 @@ NAMED = {"ambiguous": "Rule", "pairs": "Rule", "keys": "Rule", "classifications"
 
 
 _ONE_AT_A_TIME = ("ambiguous", "dirty")
-_KEYS = {"pairs": MatchedPair, "keys": CorrelationKey, "classifications": ResourceRef, "dirty": ResourceRef}
+_KEYS: dict[str, type] = {
+    "pairs": MatchedPair,
+    "keys": CorrelationKey,
+    "classifications": ResourceRef,
+    "dirty": ResourceRef,
+}
 
 
 def derived_of(engine: Engine, show: str = "ambiguous", name: str = "", after: str = "") -> Derived:
@@ -107,10 +110,10 @@ def _rows(engine: Engine, show: str, name: str, after: Any) -> Iterable[object]:
 def _written(row: Any) -> str:
     """What names a row in an address."""
     if isinstance(row, AmbiguousKey):
-        return json.dumps([row.value])
+        return cursor_of(row.value)
     if isinstance(row, MatchedPair | CorrelationKey):
-        return json.dumps(astuple(row))
-    return json.dumps([row.entity_type, row.key])
+        return cursor_of(row)
+    return cursor_of(row.entity_type, row.key)
 
 
 def _place(show: str, after: str) -> Any:
@@ -120,17 +123,8 @@ def _place(show: str, after: str) -> Any:
     """
     if not after:
         return None
-    try:
-        parts = json.loads(after)
-    except ValueError:
-        parts = None
     kind = _KEYS.get(show)
-    wanted: Sequence[type] = (
-        [str] if kind is None else [int if each.name == "confidence" else str for each in fields(kind)]
-    )
-    if not isinstance(parts, list) or [type(part) for part in parts] != list(wanted):
-        raise UsageError(f"{shown(after)} names no row. Follow the link of a page.")
-    return parts[0] if kind is None else kind(**dict(zip((each.name for each in fields(kind)), parts, strict=True)))
+    return parts_of(after, str)[0] if kind is None else row_at(after, kind)
 
 
 def _names(configuration: Configuration, show: str) -> list[str]:

@@ -16,9 +16,9 @@ from deltamark.domain.history.pages import ChangePage
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.pages.answers import BUDGET_S, ROWS, number_in, page, refuse_partial_sight
-from deltamark.interfaces.http.console.pages.live import appended
 from deltamark.interfaces.http.console.rendering import render
 from deltamark.interfaces.http.dependencies import TheEngine, TheHub, TheUser
+from deltamark.interfaces.http.live import appended
 from deltamark.interfaces.http.users import Role
 
 

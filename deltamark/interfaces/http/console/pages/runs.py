@@ -20,10 +20,10 @@ from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.charts import TaskInTime, tasks_in_time
 from deltamark.interfaces.http.console.pages.answers import ROWS, Form, number_in, page, refuse_partial_sight
-from deltamark.interfaces.http.console.pages.live import followed
 from deltamark.interfaces.http.console.pictures import Box, Graph, task_arrows
 from deltamark.interfaces.http.console.rendering import render
 from deltamark.interfaces.http.dependencies import TheEngine, TheHub, TheRuns, TheUser
+from deltamark.interfaces.http.live import followed
 from deltamark.interfaces.http.users import Role
 
 _COUNTS = tuple(attribute.name for attribute in fields(Counts))

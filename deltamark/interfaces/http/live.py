@@ -9,8 +9,7 @@ from time import monotonic
 from litestar.response import Stream
 
 from deltamark.domain.history.changes import Position
-from deltamark.interfaces.http.api.log import TooManyStreams
-from deltamark.interfaces.http.feed import HEARTBEAT_S, MOST_STREAMS, STREAM_AGE_S, Hub
+from deltamark.interfaces.http.feed import HEARTBEAT_S, MOST_STREAMS, STREAM_AGE_S, Hub, TooManyStreams
 
 LOOK_S = 1.0
 """A part is made anew after so long at the latest: it says for how long something is at work."""
