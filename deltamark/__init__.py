@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         EntityAssociationMapping,
         EntityType,
         EntityTypeMapping,
+        JobUse,
         Policy,
         Property,
         PropertyMapping,
@@ -77,12 +78,14 @@ if TYPE_CHECKING:
         UpdateEntityPropertyExpressionsTask,
     )
     from deltamark.domain.configuration.rules import (
+        DerivationKind,
         EntityPropertyExpression,
         ResourceClassificationRule,
         ResourceCorrelationRule,
         ResourceType,
     )
     from deltamark.domain.configuration.user_function import UserTask
+    from deltamark.domain.configuration.value_formats import ByteOrder, Comparison
     from deltamark.domain.derivation.derivations import Derivation
     from deltamark.domain.derivation.differences import Difference, Verification
     from deltamark.domain.derivation.explanation import Explanation, FlagCause
@@ -197,6 +200,7 @@ __all__ = [
     "AmbiguousKey",
     "Backup",
     "Because",
+    "ByteOrder",
     "CannotCancel",
     "CannotResume",
     "Change",
@@ -204,6 +208,7 @@ __all__ = [
     "ChangesMissed",
     "Checkpoint",
     "Classification",
+    "Comparison",
     "ComputeCorrelationKeysTask",
     "Computed",
     "ConcurrentRun",
@@ -232,6 +237,7 @@ __all__ = [
     "Delta",
     "DeltamarkError",
     "Derivation",
+    "DerivationKind",
     "DerivedChange",
     "DerivedDifference",
     "DerivedKind",
@@ -268,6 +274,7 @@ __all__ = [
     "Job",
     "JobHealth",
     "JobRun",
+    "JobUse",
     "KeptPlace",
     "LeftOut",
     "LetterState",
@@ -415,6 +422,7 @@ _MODULES = {
         "EntityAssociationMapping",
         "EntityType",
         "EntityTypeMapping",
+        "JobUse",
         "Policy",
         "Property",
         "PropertyMapping",
@@ -440,12 +448,14 @@ _MODULES = {
         "DeliverTask",
     ),
     "deltamark.domain.configuration.rules": (
+        "DerivationKind",
         "EntityPropertyExpression",
         "ResourceClassificationRule",
         "ResourceCorrelationRule",
         "ResourceType",
     ),
     "deltamark.domain.configuration.user_function": ("UserTask",),
+    "deltamark.domain.configuration.value_formats": ("ByteOrder", "Comparison"),
     "deltamark.domain.derivation.derivations": ("Derivation",),
     "deltamark.domain.derivation.differences": ("Difference", "Verification"),
     "deltamark.domain.derivation.explanation": ("Explanation", "FlagCause"),

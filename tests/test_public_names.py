@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
+from attrs import fields, has
 
 import deltamark
 from deltamark.domain.derivation.explanation import FlagCause
@@ -52,6 +56,25 @@ def test_type_checkers_see_the_names_that_programs_do() -> None:
 
     assert seen == deltamark._MODULE_OF
     assert {*seen, "__version__"} == set(deltamark.__all__)
+
+
+def test_every_choice_of_a_public_class_is_public() -> None:
+    missing = set()
+    for name in deltamark.__all__:
+        item = getattr(deltamark, name)
+        if isinstance(item, type) and has(item):
+            hints = get_type_hints(item)
+            kinds = {kind for field in fields(item) for kind in _kinds(hints[field.name])}
+            missing |= {kind.__name__ for kind in kinds if issubclass(kind, Enum)} - set(deltamark.__all__)
+
+    assert not missing
+
+
+def _kinds(hint: object) -> Iterator[type]:
+    if isinstance(hint, type) and not get_args(hint):
+        yield hint
+    for part in get_args(hint):
+        yield from _kinds(part)
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:

@@ -14,6 +14,41 @@ from deltamark.domain.next_steps import NextAction, NextStep, decisions, waiting
 from deltamark.domain.processes import ProcessState
 from deltamark.domain.values import shown
 
+__all__ = [
+    "AdoptionWaits",
+    "AlreadyRunning",
+    "CannotCancel",
+    "CannotResume",
+    "ChangesMissed",
+    "ConcurrentRun",
+    "ConfigurationError",
+    "ConfigurationUnknown",
+    "ConsumerMoved",
+    "DecommissionWaits",
+    "DeltamarkError",
+    "ErasedResource",
+    "Fault",
+    "HistoryDiscarded",
+    "NothingHeldBack",
+    "OtherConfigurationInUse",
+    "OutdatedChanges",
+    "RunBlocked",
+    "RunFailed",
+    "RunNotFound",
+    "SinkError",
+    "SinkStopped",
+    "SourceError",
+    "StoreError",
+    "StoreMissing",
+    "StoreReadOnly",
+    "StoreUnreachable",
+    "TakenOver",
+    "ThresholdExceeded",
+    "UsageError",
+    "UserStartDenied",
+    "UserTaskFailed",
+]
+
 
 class DeltamarkError(Exception):
     """The base of every error that Deltamark raises and a user can act on.

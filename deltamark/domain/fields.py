@@ -35,7 +35,12 @@ def as_texts(items: Iterable[str]) -> tuple[str, ...]:
 
 
 def as_names(items: DisplayNames) -> DisplayNames:
-    """Copies display names, so that later changes of the original do not reach the field."""
+    """Copies display names, so that later changes of the original do not reach the field.
+
+    :raises TypeError: for what is no mapping.
+    """
+    if not isinstance(items, Mapping):
+        raise TypeError(f"display names are a mapping of the number of a language to a text, not {items!r}")
     return dict(items)
 
 

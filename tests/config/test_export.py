@@ -291,7 +291,7 @@ def test_everything_that_only_python_can_express_is_refused_with_its_place() -> 
         connections=[Connection("C", "HR", package="")],
         entity_types=[EntityType("P", display_names={17: "x", 2: " "})],
         entity_type_mappings=[
-            EntityTypeMapping("P", "HR", "t", thresholds=Thresholds(maximum_link_inserted_lines=3), delimiter="#")
+            EntityTypeMapping("P", "HR", "t", thresholds=Thresholds(maximum_link_inserted_lines=3), delimiter="ab")
         ],
         classification_rules=[ResourceClassificationRule("Account")],
         jobs=[
@@ -304,7 +304,7 @@ def test_everything_that_only_python_can_express_is_refused_with_its_place() -> 
         '`Connection` "C": `Package`, "", is empty',
         '`EntityType` "P": `DisplayName_L2`, " ", is empty or not a text',
         '`EntityType` "P" has a display name in language 17; give 1 to 16',
-        '`EntityTypeMapping` "P": `Delimiter`, "#", is not one of ; , | and tab',
+        '`EntityTypeMapping` "P": `Delimiter`, "ab", is not tab, a blank or one sign such as ; or |',
         '`EntityTypeMapping` "P" has maximum_link_inserted_lines = "3", for which XML has no attribute; only Python '
         "can express this",
         '`ResourceClassificationRule` "Account" needs the attribute `TargetExpression`',

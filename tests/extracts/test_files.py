@@ -191,7 +191,7 @@ def test_an_invalid_encoding_or_delimiter_of_the_mapping_is_refused(folder):
 
     with pytest.raises(SourceError, match="Encoding is not known"):
         folder.read_mapped({"id": STRING}, encoding="klingon")
-    with pytest.raises(SourceError, match="Delimiter is not one ASCII character"):
+    with pytest.raises(SourceError, match="Delimiter is not tab, a blank or one sign"):
         folder.read_mapped({"id": STRING}, delimiter=";;")
 
 

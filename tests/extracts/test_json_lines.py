@@ -71,6 +71,9 @@ def test_a_line_that_cannot_be_read_is_set_aside_and_deletes_nothing(folder, lin
         ('[{"id": "a"}]', "people.jsonl:1: this is one JSON array"),
         ('{"id": "a", "name": {"family": ["A", "B"]}}', 'people.jsonl:1:name.family: "name.family" holds a list'),
         ('{"id": "a", "name": "A"}', 'there is no column "name.family"'),
+        ("id,name\na,A\n", "people.jsonl:1: no line can be read, this one because the line is no JSON"),
+        ('\n{"id": "a", "id": "b"}\n17\n', 'people.jsonl:2: no line can be read, this one because the member "id"'),
+        ("{}\n", 'there is no column "id"; there is none'),
     ],
 )
 def test_a_file_of_another_shape_is_refused(folder, content, message):

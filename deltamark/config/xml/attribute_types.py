@@ -16,7 +16,10 @@ from deltamark.domain.configuration.names import (
     property_problem,
     table_problem,
 )
-from deltamark.domain.configuration.value_formats import ByteOrder, Comparison
+from deltamark.domain.configuration.text_files import DELIMITER as DELIMITER_SIGN
+from deltamark.domain.configuration.text_files import SEPARATOR as SEPARATOR_SIGN
+from deltamark.domain.configuration.text_files import is_delimiter, is_separator
+from deltamark.domain.configuration.value_formats import THOUSANDS, ByteOrder, Comparison
 from deltamark.domain.suggestions import nearest
 from deltamark.domain.values import PropertyType
 
@@ -27,6 +30,7 @@ ENCODINGS = {
     "utf8": "utf-8",
     "utf16": "utf-16",
     "utf16le": "utf-16",
+    "utf16be": "utf-16-be",
     "windows1252": "windows-1252",
     "cp1252": "windows-1252",
     "1252": "windows-1252",
@@ -40,7 +44,8 @@ INSIDE_A_FUNCTION = "<locals>"
 UNREADABLE = "⟪unreadable⟫"
 """Takes the place of a name or text that cannot be read, so that the rest can be judged."""
 
-DELIMITERS = {";": ";", ",": ",", "|": "|", "\t": "\t", "\\t": "\t", "tab": "\t"}
+DELIMITERS = {"\\t": "\t", "tab": "\t"}
+"""Other spelling -> delimiter."""
 
 
 class InvalidValue(ValueError):
@@ -188,21 +193,21 @@ def _format_delimiter(value: str) -> str:
 
 
 def _parse_delimiter(text: str) -> str:
-    try:
-        return DELIMITERS[text]
-    except KeyError:
-        raise InvalidValue("is not one of ; , | and tab") from None
+    delimiter = DELIMITERS.get(text, text)
+    if not is_delimiter(delimiter):
+        raise InvalidValue(f"is not {DELIMITER_SIGN}")
+    return delimiter
 
 
 def _parse_thousands_separator(text: str) -> str:
     if text not in THOUSANDS_SEPARATORS:
-        raise InvalidValue("is not one of , . ' and a blank")
+        raise InvalidValue(f"is not {THOUSANDS}")
     return THOUSANDS_SEPARATORS[text]
 
 
 def _parse_separator(text: str) -> str:
-    if not text or len(text) > 3 or "\\" in text or any(char.isalnum() for char in text):
-        raise InvalidValue("is not a sign such as ; or |, of three characters at most, without letters and digits")
+    if not is_separator(text):
+        raise InvalidValue(f"is not {SEPARATOR_SIGN}")
     return text
 
 
@@ -242,11 +247,9 @@ PROPERTY_REFERENCE = AttributeType(
 )
 FUNCTION_NAME = AttributeType("package.module:function", _parse_function, readings=(UNREADABLE,))
 ENCODING = AttributeType("one of utf-8, utf-16, windows-1252", _parse_encoding)
-DELIMITER = AttributeType("one of ; , | and tab", _parse_delimiter, _format_delimiter, texts=tuple(DELIMITERS))
+DELIMITER = AttributeType(DELIMITER_SIGN, _parse_delimiter, _format_delimiter)
 DECIMAL_SEPARATOR = choice({".": ".", ",": ","})
-THOUSANDS_SEPARATOR = AttributeType(
-    "one of , . ' and a blank", _parse_thousands_separator, texts=tuple(THOUSANDS_SEPARATORS)
-)
+THOUSANDS_SEPARATOR = AttributeType(THOUSANDS, _parse_thousands_separator, texts=tuple(THOUSANDS_SEPARATORS))
 WORDS = AttributeType("texts with | between them", _parse_words, "|".join)
 COMPARISON = choice({comparison.value: comparison for comparison in Comparison})
 BYTE_ORDER = choice({order.value: order for order in ByteOrder})

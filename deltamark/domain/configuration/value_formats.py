@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 
 from deltamark.domain.configuration.date_formats import InvalidDateFormat, parse_date_format
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.values import DATES, NUMBERS, PropertyType
+from deltamark.domain.values import DATES, NUMBERS, PropertyType, shown
 
 SID = "SID"
 """The `Format` of texts that are security identifiers of Windows, also where they are written as binary data."""
@@ -79,6 +79,11 @@ AS_IT_IS = ValueFormat()
 """How values are written where a mapping says nothing."""
 
 
+DECIMAL_SEPARATORS = (".", ",")
+THOUSANDS_SEPARATORS = (",", ".", "'", " ")
+THOUSANDS = "one of , . ' and a blank"
+
+
 def format_problem(kind: PropertyType, text: str) -> str | None:
     """What is wrong with the `Format` of a property of a type, or None."""
     if kind in DATES:
@@ -96,6 +101,10 @@ def option_problems(kind: PropertyType, written: ValueFormat, comparison: Compar
     """What is wrong with the other options of a property of a type, each as a sentence about its attribute."""
     problems = []
     is_number = kind in NUMBERS
+    if written.decimal_separator not in DECIMAL_SEPARATORS:
+        problems.append(f"DecimalSeparator {shown(written.decimal_separator)} is not one of . and ,")
+    if written.thousands_separator not in (None, *THOUSANDS_SEPARATORS):
+        problems.append(f"ThousandsSeparator {shown(written.thousands_separator)} is not {THOUSANDS}")
     if written.decimal_separator != "." and not is_number:
         problems.append(f"DecimalSeparator has no effect on a property of type {kind.label}")
     if written.thousands_separator is not None and not is_number:

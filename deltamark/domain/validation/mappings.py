@@ -15,6 +15,7 @@ from deltamark.domain.configuration.entity_model import (
     Thresholds,
 )
 from deltamark.domain.configuration.rules import ResourceCorrelationRule, rule_names
+from deltamark.domain.configuration.text_files import text_file_problems
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.validation.references import Index
@@ -37,11 +38,13 @@ def mapping_faults(configuration: Configuration, index: Index) -> Iterator[Fault
         entity_type = configuration.entity_type(mapping.identifier)
         yield from value_format_faults(mapping, entity_type)
         yield from format_faults(mapping, entity_type)
+        yield from _text_file_faults(mapping)
     associations = {item.identifier: item for item in configuration.associations}
     keys = _keys(configuration, index)
     for links in configuration.association_mappings:
         yield from _threshold_faults(links.thresholds, f"mapping {shown(links.identifier)}", links.location)
         yield from _end_faults(links, associations.get(links.identifier), index, keys)
+        yield from _text_file_faults(links)
     yield from _tables_of_two_kinds(configuration)
     for name, rule in rule_names(configuration.correlation_rules):
         yield from _side_faults(name, rule)
@@ -54,6 +57,11 @@ def _threshold_faults(thresholds: Thresholds, where: str, location: Location | N
             yield Fault(location, f"{item.name} of {where} is {limit}; it must not be negative, and 0 switches it off")
         elif limit > 100 and "percentage" in item.name:
             yield Fault(location, f"{item.name} of {where} is {limit}; a percentage must not exceed 100")
+
+
+def _text_file_faults(mapping: EntityTypeMapping | EntityAssociationMapping) -> Iterator[Fault]:
+    for problem in text_file_problems(mapping):
+        yield Fault(mapping.location, f"mapping {shown(mapping.identifier)}: {problem}")
 
 
 def _tables_of_two_kinds(configuration: Configuration) -> Iterator[Fault]:

@@ -159,7 +159,7 @@ def check_columns(names: Sequence[str], columns: Sequence[str], file: ExtractFil
         if name not in names_seen or not name:
             raise SourceError(
                 file.at(line, name),
-                f"there is no column {shown(name)}{_suggestion(name, names)}; there are {listed_columns(names)}",
+                f"there is no column {shown(name)}{_suggestion(name, names)}; {existing_columns(names)}",
                 advice="Correct the mapping, or export the table again.",
             )
 
@@ -168,6 +168,11 @@ def listed_columns(names: Sequence[str]) -> str:
     """The first ten names, for a message."""
     listed = ", ".join(shown(name, 40) for name in names[:10])
     return listed + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def existing_columns(names: Sequence[str]) -> str:
+    """The end of a message about a column that does not exist."""
+    return f"there are {listed_columns(names)}" if names else "there is none"
 
 
 def numbered(expressions: Iterable[str]) -> str:

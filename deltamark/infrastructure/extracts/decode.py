@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 from attrs import field, frozen
 
+from deltamark.domain.configuration.text_files import ENCODINGS, codec
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 from deltamark.infrastructure.extracts.copies import Copies
@@ -27,15 +28,6 @@ _BYTE_ORDER_MARKS = {
 }
 _ENCODING_NAMES = {"cp1252": "windows-1252", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
 _COMPRESSED = (".gz", ".zst")
-_ENCODINGS = {
-    "utf-8": "utf-8",
-    "utf-16": "utf-16-le",  # unless a byte order mark says otherwise
-    "utf-16-le": "utf-16-le",
-    "utf-16le": "utf-16-le",
-    "utf-16-be": "utf-16-be",
-    "utf-16be": "utf-16-be",
-    "windows-1252": "cp1252",
-}
 
 
 @frozen(kw_only=True)
@@ -89,14 +81,9 @@ def declared_encoding(name: str | None, where: Location) -> str:
     :param where: the mapping.
     :raises SourceError: if the encoding is not supported.
     """
-    encoding = _ENCODINGS.get((name or "utf-8").strip().lower().replace("_", "-").replace("utf8", "utf-8"))
+    encoding = codec(name)
     if encoding is None:
-        raise SourceError(
-            where,
-            "the mapping's Encoding is not known",
-            value=name,
-            advice="Say utf-8, utf-16 or windows-1252.",
-        )
+        raise SourceError(where, "the mapping's Encoding is not known", value=name, advice=f"Say {ENCODINGS}.")
     return encoding
 
 

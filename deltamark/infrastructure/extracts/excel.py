@@ -17,7 +17,7 @@ from lxml import etree
 from deltamark.domain.configuration.packages import EXCEL, SHEET
 from deltamark.domain.errors import SourceError
 from deltamark.domain.values import shown
-from deltamark.infrastructure.extracts.cells import MOST_COLUMNS, ExtractSource, listed_columns, unreadable_rows
+from deltamark.infrastructure.extracts.cells import MOST_COLUMNS, ExtractSource, existing_columns, unreadable_rows
 from deltamark.infrastructure.extracts.files import ExtractFile
 from deltamark.infrastructure.extracts.text_cells import TextCells, TextRows, TextRowsBuilder
 
@@ -135,7 +135,7 @@ def _chosen(source: ExtractSource, names: list[str]) -> str:
     what = f"there is no sheet {shown(wanted)}" if wanted is not None else "it is not clear which sheet is meant"
     raise SourceError(
         source.file.where,
-        f"{what}; there are {listed_columns(names)}",
+        f"{what}; {existing_columns(names)}",
         advice=f"Name one by {SHEET} in a connection of the package {EXCEL.name}, or give it the name {shown(table)}.",
     )
 

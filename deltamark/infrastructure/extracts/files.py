@@ -176,7 +176,7 @@ def _why_unusable(status: os.stat_result) -> tuple[str, str] | None:
     if not stat.S_ISREG(status.st_mode):
         return f"this is {_kind(status.st_mode)}, not a file", _PUT_A_FILE
     if status.st_size == 0:
-        advice = "An extract without rows still has its header; see why the export wrote nothing."
+        advice = "See why the export wrote nothing; an extract without rows is CSV or Parquet, and has its header."
         return "the file is empty (0 bytes)", advice
     return None
 

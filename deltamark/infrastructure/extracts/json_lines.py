@@ -37,6 +37,14 @@ def json_lines_cells(source: ExtractSource) -> TextCells:
     read = reader.rows(source.columns, names)
     if len(names) > MOST_COLUMNS:
         raise SourceError(source.file.where, f"its objects have {len(names):,} members, more than {MOST_COLUMNS:,}")
+    if not names and read.unreadable:
+        first = read.unreadable[0]
+        raise SourceError(
+            source.file.at(first.line),
+            f"no line can be read, this one because {first.reason}",
+            value=first.text,
+            advice="Export JSON lines: an object on each line.",
+        )
     columns = tuple(names)
 
     def rows(numbers: Sequence[int]) -> TextRows:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from deltamark.domain.configuration.text_files import DELIMITER, is_delimiter
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 from deltamark.domain.values import shown
@@ -63,8 +64,8 @@ def detect_dialect(
     :param skipped: the number of lines before the header, blank ones included.
     :raises SourceError: if the header cannot be read.
     """
-    if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
-        raise SourceError(where, "the mapping's Delimiter is not one ASCII character", value=delimiter, advice=_EXAMPLE)
+    if delimiter is not None and not is_delimiter(delimiter):
+        raise SourceError(where, f"the mapping's Delimiter is not {DELIMITER}", value=delimiter, advice=_EXAMPLE)
     with plain.path.open("rb") as stream:
         head = stream.read(_LONGEST_HEADER)
     is_all = len(head) < _LONGEST_HEADER
