@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all servers check soak bench bench-full docs site vendor screenshots clean
+.PHONY: demo test test-all servers check soak bench bench-full figures docs site vendor screenshots clean
 
 demo: .venv/.run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
@@ -46,13 +46,21 @@ soak: .venv/.dev
 # PEOPLE=1000000 make bench is another size; docs/performance.md says what is measured.
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks $(if $(PEOPLE),--people $(PEOPLE))
-	$(BIN)/python -m benchmarks.serve $(if $(PEOPLE),--people $(PEOPLE))
 
-# Every part at 1,000,000 people: half an hour and more. LARGEST=10000000 lets part growth go on to ten million.
-bench-full: .venv/.dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[rivals]'
-	$(BIN)/python -m benchmarks jobs derived_values history direct_input sql_sources ldif start adoption growth rivals \
-		--people $(or $(PEOPLE),1000000) --largest $(or $(LARGEST),1000000)
+# Other tools, in an environment of their own: dbt needs older libraries than the checks of this project.
+.venv-rivals/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-rivals
+	.venv-rivals/bin/python -m pip install --quiet --disable-pip-version-check -e '.[rivals,web]'
+	@touch $@
+
+# Every part at 1,000,000 people: an hour and more. LARGEST=10000000 lets part growth go on to ten million.
+bench-full: .venv-rivals/.installed
+	.venv-rivals/bin/python -m benchmarks jobs derived_values history direct_input sql_sources ldif start pages serve \
+		adoption growth rivals --people $(or $(PEOPLE),1000000) --largest $(or $(LARGEST),1000000)
+
+# The figures, charts and tables of docs/performance.md, in about so many minutes of a quiet machine.
+figures: .venv-rivals/.installed
+	.venv-rivals/bin/python -m benchmarks.report --minutes $(or $(MINUTES),15)
 
 docs: .venv/.dev
 	$(BIN)/python -m docs.generate_reference

@@ -24,6 +24,8 @@ PARTS: Mapping[str, str] = {
     "sql_sources": "reading databases into deliveries",
     "ldif": "reading LDIF files",
     "start": "the start of the command line",
+    "pages": "what a page of fifty rows of each kind costs",
+    "serve": "how quickly `deltamark serve` starts and answers, and what it takes",
     "adoption": "an edit of the configuration in a full store",
     "growth": "the same jobs at 10,000 people and ten times as many, up to --largest; 1, 10 and 100 events a resource",
     "rivals": "other tools on the same files (needs deltamark[rivals])",
@@ -31,7 +33,7 @@ PARTS: Mapping[str, str] = {
 }
 """Part -> what it measures. Each is the module of that name, with a function `measure_part`."""
 
-USUAL = ("jobs", "derived_values", "history", "direct_input", "sql_sources", "ldif", "start")
+USUAL = ("jobs", "derived_values", "history", "direct_input", "sql_sources", "ldif", "start", "pages", "serve")
 
 
 @click.command(epilog="Parts: " + "; ".join(f"{name}: {words}" for name, words in PARTS.items()) + ".")
@@ -54,8 +56,12 @@ def main(parts: tuple[str, ...], people: int, largest: int, kinds: tuple[str, ..
         print(f"{people:,} people; medians of {ROUNDS} rounds (minimum to maximum), each in a process of its own")
         for part in parts or USUAL:
             print(f"{part}: {PARTS[part]}", flush=True)
-            measure_part: Callable[[Bench], None] = import_module(f"benchmarks.{part}").measure_part
-            measure_part(bench)
+            with bench.attempt(part):
+                measure_part: Callable[[Bench], None] = import_module(f"benchmarks.{part}").measure_part
+                measure_part(bench)
+    if bench.failures:
+        names = ", ".join(dict.fromkeys(failure.name or failure.part for failure in bench.failures))
+        raise SystemExit(f"not measured: {names}. The reasons are above; everything else was measured.")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Bench, Goal
-from benchmarks.measure import ROUNDS, Measure, measure, report
+from benchmarks.measure import ROUNDS, Measure, WorkFailed, measure, report
 from deltamark.application.ports.sources import Question, Reached, Tables, WantedTable
 from deltamark.domain.secrets import Secret
 from tests.servers import samba, slapd
@@ -206,7 +206,7 @@ def measure_part(bench: Bench) -> None:
     """Reads real directories."""
     missing = [name for name in ("slapd", "samba", "ldapsearch") if shutil.which(name, path=f"{_PATHS}") is None]
     if missing:
-        raise SystemExit(f"{', '.join(missing)} not found: make servers")
+        raise WorkFailed(f"{', '.join(missing)} not found: make servers")
     with tempfile.TemporaryDirectory(dir=bench.folder) as name:
         measure_slapd(bench, Path(name), bench.people)
         measure_domain(bench, Path(name), min(USERS, bench.people))

@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -88,6 +89,15 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}" if value >= 1 else f"{value:.3g}"
 
 
+@frozen
+class Failure:
+    """A part, or one thing in it, that was not measured."""
+
+    part: str
+    name: str | None
+    reason: str
+
+
 @define
 class Bench:
     """One run of the benchmarks: how large it is, on which stores, and the figures so far."""
@@ -99,6 +109,22 @@ class Bench:
     path: Path | None = None
     """The file that the figures are written to after each one: a run that is ended leaves what it measured."""
     figures: list[Figure] = field(factory=list)
+    failures: list[Failure] = field(factory=list)
+
+    @contextmanager
+    def attempt(self, part: str, name: str | None = None) -> Iterator[None]:
+        """Notes an error of a part, or of one thing in it, and lets the others go on."""
+        try:
+            yield
+        except Exception as e:
+            self.fail(part, name, f"{type(e).__name__}: {e}".strip())
+
+    def fail(self, part: str, name: str | None, reason: str) -> None:
+        """Notes that something was not measured, and why; prints it."""
+        self.failures.append(Failure(part, name, reason))
+        print(f"  FAILED, {name or part}: {reason}", flush=True)
+        if self.path is not None:
+            self.write(self.path)
 
     def add(
         self,
@@ -163,6 +189,7 @@ class Bench:
                 **{name: version(name) for name in ("deltamark", "duckdb", "pyarrow")},
             },
             "figures": [_plain(figure) for figure in self.figures],
+            "failures": [asdict(failure) for failure in self.failures],
         }
 
     def write(self, path: Path) -> None:

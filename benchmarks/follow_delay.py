@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks.data import COLUMNS, configuration
-from benchmarks.measure import ROUNDS, report_samples
+from benchmarks.measure import ROUNDS, WorkFailed, report_samples
 from deltamark import Engine, Observer, TaskRun
 
 COMMITS = 30 if ROUNDS > 1 else 3
@@ -55,7 +55,7 @@ def delays(store: str) -> list[float]:
                 commit = _CommitTime()
                 writer.run_job("Incremental", observer=commit)
                 if not arrived.wait(30):
-                    raise SystemExit("the follower saw nothing for 30 seconds")
+                    raise WorkFailed("the follower saw nothing for 30 seconds")
                 seconds.append(seen[-1] - commit.committed)
             stop.set()
             follower.join()

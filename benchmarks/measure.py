@@ -9,10 +9,13 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from statistics import median
+from typing import Any
 
 from attrs import field, frozen
 
@@ -21,6 +24,9 @@ from deltamark import Engine, JobRun
 
 ROUNDS = int(os.environ.get("DELTAMARK_BENCHMARK_ROUNDS") or 3)
 """How often each piece of work is measured; one round shows that the benchmark works, not how fast the product is."""
+
+_RESULT, _DONE, _FAILED = "result ", "the round is done\n", "the round failed\n"
+_SHOWN_LINES = 30
 
 
 @frozen
@@ -67,6 +73,10 @@ class Measure:
         return sum(task.necessary for task in self.tasks.values())
 
 
+class WorkFailed(Exception):
+    """A piece of work ended with an error, or its result is not the expected one."""
+
+
 def measure(
     work: str,
     *arguments: str,
@@ -74,23 +84,17 @@ def measure(
     rounds: int = ROUNDS,
     expected: Counts | None = None,
 ) -> Measure:
-    """Runs `python -m benchmarks.work WORK …` for some rounds; calls `before` before each.
+    """Runs a piece of work for some rounds; calls `before` before each.
 
     :param expected: what a job must count; otherwise its time is not taken.
+    :raises WorkFailed: with what the work printed.
     """
     results = []
-    for _ in range(rounds):
-        if before is not None:
-            before()
-        output = subprocess.run(
-            [sys.executable, "-m", "benchmarks.work", work, *arguments], capture_output=True, text=True, check=False
-        )
-        if output.returncode:
-            raise SystemExit(f"{work} failed:\n{output.stderr}")
-        results.append(json.loads(output.stdout.splitlines()[-1]))
-        counts = Counts(**results[-1].get("counts", {}))
+    for result in results_of(work, arguments, before, rounds):
+        counts = Counts(**result.get("counts", {}))
         if expected is not None and counts != expected:
-            raise SystemExit(f"{work} {' '.join(arguments)} counted {counts}; the files say {expected}")
+            raise WorkFailed(f"{work} {' '.join(arguments)} counted {counts}; the files say {expected}")
+        results.append(result)
     tasks = {
         name: TaskMeasure(median(r["tasks"][name]["seconds"] for r in results), task["executed"], task["necessary"])
         for name, task in results[-1]["tasks"].items()
@@ -98,6 +102,75 @@ def measure(
     megabytes, closing = (median(r[name] for r in results) for name in ("megabytes", "closing"))
     samples = [seconds for r in results for seconds in (r["samples"] if "samples" in r else [r["seconds"]])]
     return Measure(samples, megabytes, tasks, closing)
+
+
+def results_of(
+    work: str, arguments: Sequence[str], before: Callable[[], None] | None, rounds: int
+) -> Iterator[dict[str, Any]]:
+    """Yields the result of each round of `python -m benchmarks.work --rounds WORK …`.
+
+    That process imports everything once, and does each round in a copy of itself.
+
+    :raises WorkFailed: with what the work printed.
+    """
+    command = [sys.executable, "-m", "benchmarks.work", "--rounds", work, *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            for _ in range(rounds):
+                if before is not None:
+                    before()
+                with suppress(BrokenPipeError):  # it ended early: its output says why
+                    process.stdin.write("\n")
+                    process.stdin.flush()
+                yield _result(process.stdout, work)
+        finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+
+
+def _result(output: Iterable[str], work: str) -> dict[str, Any]:
+    """Reads the output of one round up to its end."""
+    result = None
+    others: deque[str] = deque(maxlen=_SHOWN_LINES)
+    for line in output:
+        if line == _DONE and result is not None:
+            return result
+        if line == _FAILED:
+            break
+        if line.startswith(_RESULT):
+            result = dict(json.loads(line.removeprefix(_RESULT)))
+        elif line.strip():
+            others.append(line)
+    raise WorkFailed(f"{work} failed:\n{''.join(others)}".strip())
+
+
+def do_rounds(work: Callable[[], None]) -> None:
+    """Does a round of some work for each line of the standard input, each in a copy of this process.
+
+    The copy ends without cleaning up: a library whose threads fail at the exit takes no checked result away.
+    """
+    if ROUNDS > 1:
+        _import_everything()
+    for _ in sys.stdin:
+        sys.stdout.flush()
+        copy = os.fork()
+        if copy == 0:
+            status = 1
+            try:
+                work()
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        _, status = os.waitpid(copy, 0)
+        print(f"\n{_FAILED if status else _DONE}", end="", flush=True)
 
 
 def _import_everything() -> None:
@@ -115,8 +188,6 @@ def report(work: Callable[[], tuple[JobRun, Engine] | None]) -> None:
     The engine of a job is closed, which is measured separately. Imports are not part of the work: `benchmarks.start`
     measures them.
     """
-    if ROUNDS > 1:
-        _import_everything()
     started = time.perf_counter()
     run, engine = work() or (None, None)
     ended = time.perf_counter()
@@ -135,9 +206,10 @@ def report(work: Callable[[], tuple[JobRun, Engine] | None]) -> None:
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     counts = {} if run is None else {name: getattr(run.counts, name) for name in ("inserted", "updated", "deleted")}
     result = {"seconds": seconds, "closing": closing, "megabytes": megabytes, "tasks": tasks, "counts": counts}
-    print(json.dumps(result))
+    print(f"\n{_RESULT}{json.dumps(result)}")
 
 
 def report_samples(samples: Sequence[float]) -> None:
     """Prints values that some work measured itself as JSON."""
-    print(json.dumps({"samples": list(samples), "closing": 0, "megabytes": 0, "tasks": {}}))
+    result = {"samples": list(samples), "closing": 0, "megabytes": 0, "tasks": {}}
+    print(f"\n{_RESULT}{json.dumps(result)}")

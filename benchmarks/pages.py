@@ -1,39 +1,39 @@
-"""`python -m benchmarks.pages` measures what fifty rows cost, in a store of a large company."""
+"""What a page of fifty rows of each kind costs, in the store of a large company, in CPU time."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from contextlib import chdir
 from pathlib import Path
 from time import process_time
+from typing import cast
 
-import click
-
+from benchmarks.figures import Bench
+from benchmarks.measure import ROUNDS, WorkFailed
+from benchmarks.serve import command
 from deltamark import Engine
 
-ROUNDS = 3
+PART = "pages"
 
 
-@click.command()
-@click.option("--people", default=230_000, show_default=True, help="Some 9.4 events are in the log for each.")
-@click.option("--folder", type=click.Path(path_type=Path), help="A workspace of `deltamark init` after its first run.")
-def main(people: int, folder: Path | None) -> None:
-    """Asks for a page of everything, and prints the CPU time of each: the best of three."""
-    with tempfile.TemporaryDirectory(prefix="deltamark-bench-") as name:
-        if folder is None:
-            folder = Path(name) / "company"
-            command = [sys.executable, "-m", "deltamark.interfaces.cli.main"]
-            subprocess.run([*command, "init", str(folder), "--people", str(people)], check=True)
-            subprocess.run([*command, "--quiet", "run", "Incremental"], check=True, cwd=folder)
-        with chdir(folder), Engine.open("sqlite:///deltamark.db", export_output="exports") as engine:
-            counts = engine.counts()
-            print(f"{engine.position():,} positions, {sum(counts.values()):,} resources, {os.cpu_count()} cores")
-            for what, ask in _questions(engine, min(counts, key=lambda one: counts[one] or 10**9)):
-                print(f"  {what:44} {min(_cpu(ask) for _ in range(ROUNDS)) * 1000:8.1f} ms")
+def measure_part(bench: Bench) -> None:
+    """Asks for a page of everything. Some 9.4 events are in the log for each person."""
+    company = bench.folder / "workspace"
+    command("init", str(company), "--people", str(bench.people), cwd=bench.folder)
+    command("--quiet", "run", "Incremental", cwd=company)
+    _measure(bench, company)
+
+
+def _measure(bench: Bench, company: Path) -> None:
+    with chdir(company), Engine.open("sqlite:///deltamark.db", export_output="exports") as engine:
+        counts = engine.counts()
+        parameters = {"positions": engine.position(), "resources": sum(counts.values())}
+        smallest = min(counts, key=lambda name: counts[name] or 10**9)
+        for what, ask in _questions(engine, smallest):
+            with bench.attempt(PART, what):
+                may_be_empty = what.startswith(("newest deletions", "ambiguous"))
+                times = [_cpu_ms(ask, may_be_empty=may_be_empty) for _ in range(ROUNDS)]
+                bench.add(PART, what, times, store="SQLite", unit="ms", parameters=parameters)
 
 
 def _questions(engine: Engine, small: str) -> list[tuple[str, Callable[[], object]]]:
@@ -65,11 +65,12 @@ def _questions(engine: Engine, small: str) -> list[tuple[str, Callable[[], objec
     return asked + [(f"ambiguous values of {rule}", lambda rule=rule: engine.ambiguous(rule)) for rule in rules[:1]]
 
 
-def _cpu(ask: Callable[[], object]) -> float:
+def _cpu_ms(ask: Callable[[], object], *, may_be_empty: bool) -> float:
+    """Returns the CPU time of an answer, which must hold something unless it may be empty."""
     begun = process_time()
-    ask()
-    return process_time() - begun
-
-
-if __name__ == "__main__":
-    main()
+    answer = ask()
+    taken = process_time() - begun
+    rows = cast("Sized", getattr(answer, "changes", getattr(answer, "resources", answer)))
+    if not len(rows) and not may_be_empty:
+        raise WorkFailed("the answer is empty")
+    return taken * 1_000

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "figures.json"
 PAGE = ROOT / "docs" / "performance.md"
 CHARTS = ROOT / "docs" / "charts"
-PARTS = ("jobs", "derived_values", "history", "rivals", "growth")
+PARTS = ("jobs", "derived_values", "history", "start", "pages", "serve", "rivals", "growth")
 STEPS = ("first load", "1 % changed", "nothing changed")
 DELETIONS = ("an empty extract deletes", "a truncated extract deletes")
 
@@ -34,19 +34,47 @@ IMAGES = {
 Row = dict[str, Any]
 
 
+SIZES = (1_000_000, 500_000, 200_000, 100_000, 50_000, 20_000, 10_000)
+FIXED_S, PERSON_S = 150.0, 0.0055
+"""What all parts take on two quiet processors: whatever the size, and for each person."""
+GROWTH_S = 0.00035
+"""What growth takes for each person of its largest size beyond --people."""
+
+
+def size_for(minutes: float) -> int:
+    """Returns the largest number of people that is measured in so many minutes on two quiet processors."""
+    return next((size for size in SIZES if minutes_for(size, size) <= minutes), SIZES[-1])
+
+
+def minutes_for(people: int, largest: int) -> float:
+    """Returns about how many minutes all parts take on two quiet processors."""
+    return (FIXED_S + PERSON_S * people + GROWTH_S * max(0, largest - people)) / 60
+
+
 @click.command()
-@click.option("--people", default=100_000, show_default=True, help="The number of people.")
+@click.option("--people", type=int, help="The number of people; without it, as many as --minutes allow.")
+@click.option("--minutes", default=15.0, show_default=True, help="How long it may take on two quiet processors.")
 @click.option("--largest", default=None, type=int, help="The largest number of people of the growth; that of --people.")
 @click.option("--page-only", is_flag=True, help="Measures nothing: writes charts and tables from the kept figures.")
-def main(people: int, largest: int | None, page_only: bool) -> None:
+def main(people: int | None, minutes: float, largest: int | None, page_only: bool) -> None:
     """Measures, and writes benchmarks/results/figures.json, docs/charts and the tables of docs/performance.md."""
     if not page_only:
+        people = people or size_for(minutes)
+        largest = largest or people
+        print(
+            f"about {minutes_for(people, largest):,.0f} minutes on two quiet processors, {people:,} people", flush=True
+        )
         command = [sys.executable, "-m", "benchmarks", *PARTS, "--people", str(people), "--store", "sqlite"]
-        command += ["--largest", str(largest or people), "--json", str(RESULTS)]
-        subprocess.run(command, check=True)
+        command += ["--largest", str(largest), "--json", str(RESULTS)]
+        RESULTS.unlink(missing_ok=True)
+        subprocess.run(command, check=False)  # what failed is in its results
+        if not RESULTS.exists():
+            raise SystemExit("nothing was measured: the reasons are above. The page is as it was.")
     kept = json.loads(RESULTS.read_text())
     draw(kept["figures"])
     PAGE.write_text(page_with(PAGE.read_text(), kept))
+    if kept.get("failures"):
+        raise SystemExit(f"not everything was measured; the page says what:\n{_failures(kept)}")
 
 
 def page_with(text: str, kept: dict[str, Any]) -> str:
@@ -60,7 +88,8 @@ def page_with(text: str, kept: dict[str, Any]) -> str:
             f"DuckDB {machine['duckdb']}, SQLite {machine['sqlite']}."
             if rows
             else ""
-        ),
+        )
+        + _failures(kept),
         "goals": _goals(rows),
         "rivals": _rivals(rows),
         "growth": _growth(rows),
@@ -77,6 +106,16 @@ def page_with(text: str, kept: dict[str, Any]) -> str:
     return text
 
 
+def _failures(kept: dict[str, Any]) -> str:
+    """The list of what was not measured, each with the last line of the reason."""
+    failures = kept.get("failures", ())
+    lines = [
+        f"- {failure['name'] or failure['part']} (part `{failure['part']}`): {failure['reason'].splitlines()[-1][:200]}"
+        for failure in failures
+    ]
+    return "\n\nNot measured:\n\n" + "\n".join(lines) if lines else ""
+
+
 def _goals(rows: Iterable[Row]) -> str:
     lines = [
         [
@@ -89,12 +128,9 @@ def _goals(rows: Iterable[Row]) -> str:
 
 
 def _rivals(rows: Sequence[Row]) -> str:
-    names = list(dict.fromkeys(row["store"] for row in rows if row["part"] == "rivals"))
     lines = []
-    for name in names:
+    for name in _complete_rivals(rows):
         own = {row["name"]: row for row in rows if row["part"] == "rivals" and row["store"] == name}
-        if set(own) != {*STEPS, *DELETIONS}:
-            continue
         parameters = own[STEPS[0]]["parameters"]
         title = " ".join(filter(None, (name, parameters["version"])))
         steps = [f"{own[step]['rate']:,.0f}" for step in STEPS]
@@ -112,6 +148,15 @@ def _rivals(rows: Sequence[Row]) -> str:
         if row["part"] == "rivals" and row["name"] == STEPS[0]
     ]
     return "\n".join([_table(head, lines), "", *settings]) if lines else ""
+
+
+def _complete_rivals(rows: Sequence[Row]) -> list[str]:
+    """The tools of which every step was measured."""
+    steps: dict[str, set[str]] = {}
+    for row in rows:
+        if row["part"] == "rivals":
+            steps.setdefault(row["store"], set()).add(row["name"])
+    return [name for name, done in steps.items() if done == {*STEPS, *DELETIONS}]
 
 
 def _growth(rows: Iterable[Row]) -> str:
@@ -234,7 +279,9 @@ def _draw_events(rows: Sequence[Row]) -> None:
 def _draw_rivals(rows: Sequence[Row]) -> None:
     from matplotlib import pyplot as plt
 
-    names = list(dict.fromkeys(row["store"] for row in rows))[::-1]
+    names = _complete_rivals(rows)[::-1]
+    if not names:
+        return
     figure, all_axes = plt.subplots(1, len(STEPS) + 1, figsize=(10, 3.5), sharey=True)
     for axes, step in zip(all_axes, STEPS, strict=False):
         rates = {row["store"]: row["rate"] for row in rows if row["name"] == step}
@@ -242,7 +289,7 @@ def _draw_rivals(rows: Sequence[Row]) -> None:
         bars = axes.barh(names, [rates[name] for name in names], color=colors)
         axes.bar_label(bars, [f"{rates[name] / 1000:,.0f}" for name in names], padding=3, fontsize=8)
         axes.set(title=step, xlabel="thousand rows a second", xscale="log")
-        axes.set_xlim(right=max(rates.values()) * 4)
+        axes.set_xlim(right=max(rates[name] for name in names) * 4)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:,g}")
         axes.xaxis.set_minor_formatter("")
     axes = all_axes[-1]

@@ -26,7 +26,7 @@ import duckdb
 from benchmarks.data import COLUMNS, KEY, configuration
 from benchmarks.figures import Bench
 from benchmarks.jobs import People
-from benchmarks.measure import measure, report, report_samples
+from benchmarks.measure import WorkFailed, measure, report, report_samples
 from deltamark import Engine
 from deltamark.domain.configuration.entity_model import CONNECTOR_DEFAULTS
 
@@ -421,7 +421,7 @@ def work(what: str, name: str, folder: str, extract: str) -> None:
             report(lambda: rival.apply(Path(extract)))
             expected = {row[KEY]: row["Title"] for row in _rows(Path(extract))}
             if rival.titles() != expected:
-                raise SystemExit(f"{name} does not hold the people of {extract}")
+                raise WorkFailed(f"{name} does not hold the people of {extract}")
         case "attempt":
             try:
                 rival.apply(Path(extract))
@@ -436,11 +436,12 @@ def measure_part(bench: Bench) -> None:
         try:
             installed = "" if rival.package is None else version(rival.package)
         except PackageNotFoundError:
-            print(f"  {name}: not installed (pip install 'deltamark[rivals]')")
+            bench.fail(PART, name, "not installed: pip install 'deltamark[rivals]'")
             continue
         count = min(bench.people, rival.at_most or bench.people)
         people = People.write(count, bench.folder / f"people-{count}")
-        _measure(bench, name, people, {"version": installed, "setting": rival.setting, "people": count})
+        with bench.attempt(PART, name):
+            _measure(bench, name, people, {"version": installed, "setting": rival.setting, "people": count})
 
 
 def _measure(bench: Bench, name: str, people: People, parameters: Mapping[str, Any]) -> None:

@@ -1,70 +1,88 @@
-"""How quickly `deltamark serve` starts and answers, and what it takes: `python -m benchmarks.serve`."""
+"""How quickly `deltamark serve` starts and answers, and what it takes."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import click
+from benchmarks.figures import Bench, Goal
+from benchmarks.measure import ROUNDS, WorkFailed
 
-TURNS = 500
-STREAMS = 200
-START_S, MEMORY_MB, SLOWEST_MS = 1.5, 200, 50.0
+PART = "serve"
+PEOPLE = 1_000
+"""The size of the company; about two resources each."""
+TURNS = 500 if ROUNDS > 1 else 5
+STREAMS = 200 if ROUNDS > 1 else 5
+"""How many follow the log meanwhile."""
 
 
-@click.command()
-@click.option("--people", default=1_000, show_default=True, help="The size of the company; about two resources each.")
-@click.option("--streams", default=STREAMS, show_default=True, help="How many follow the log meanwhile.")
-def main(people: int, streams: int) -> None:
-    """Measures the server over a new store, with readers of the feed, on this machine as it is.
+def measure_part(bench: Bench) -> None:
+    """Measures the server over a new store, then with readers of the feed.
 
     Answers are compared with /health/live, which does nothing: on a busy machine both take longer.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        company = Path(folder) / "company"
-        _command("init", str(company), "--people", str(people), cwd=Path(folder))
-        _command("run", "Incremental", cwd=company)
-        token = _command("token", "create", "benchmark", "--role", "admin", cwd=company).strip()
-        with _served(company) as (process, address):
-            processor = _processor_s(process.pid)
-            click.echo(f"CPU until it answers {processor:.2f} s (at most {START_S})")
-            click.echo(f"memory when it begins {_memory_mb(process.pid):.0f} MB (at most {MEMORY_MB})")
-            _measure(address, token, streams)
-            click.echo(f"memory after that {_memory_mb(process.pid):.0f} MB")
-            began = time.perf_counter()
-            size = len(_get(f"{address}/api/v1/changes?format=jsonl", token))
-            click.echo(f"the whole log as JSON lines: {size / 1e6:.1f} MB in {time.perf_counter() - began:.1f} s")
-            click.echo(f"memory after the whole log {_memory_mb(process.pid):.0f} MB")
+    company = bench.folder / "served"
+    command("init", str(company), "--people", str(min(PEOPLE, bench.people)), cwd=bench.folder)
+    command("run", "Incremental", cwd=company)
+    token = command("token", "create", "benchmark", "--role", "admin", cwd=company).strip()
+    starts = []
+    for _ in range(ROUNDS):
+        with _served(company) as (process, _):
+            starts.append(_processor_s(process.pid))
+    bench.add(PART, "CPU until it answers", starts, goal=Goal("value", at_most=1.5))
+    with _served(company) as (process, address):
+        began = [_memory_mb(process.pid)]
+        bench.add(PART, "memory when it begins", began, unit="MB", goal=Goal("value", at_most=200))
+        _measure(bench, address, token)
+        bench.add(PART, "memory after these answers", [_memory_mb(process.pid)], unit="MB")
+        started = time.perf_counter()
+        lines = _get(f"{address}/api/v1/changes?format=jsonl", token).splitlines()
+        taken = time.perf_counter() - started
+        rows = [row for row in map(json.loads, (lines[0], *lines[-2:])) if "position" in row]  # then the end is told
+        if [rows[0]["position"], rows[-1]["position"]] != _ends(address, token):
+            raise WorkFailed("the log as JSON lines does not begin and end as the log")
+        bench.add(PART, "the whole log as JSON lines", [taken], count=len(lines), things="events")
+        bench.add(PART, "memory after the whole log", [_memory_mb(process.pid)], unit="MB")
 
 
-def _measure(address: str, token: str, streams: int) -> None:
-    paths = {
-        "/health/live": "/health/live",
-        "a resource": "/api/v1/resource?type=HR_Person&key=E00007",
-        "50 resources": "/api/v1/resources?type=HR_Person&limit=50",
-        "its history": "/api/v1/resource/history?type=HR_Person&key=E00007",
-        "50 changes, newest": "/api/v1/changes?limit=50",
-        "50 changes of a type": "/api/v1/changes?limit=50&type=HR_Department",
-        "20 runs": "/api/v1/runs?limit=20",
-        "metrics": "/metrics",
-    }
-    _times(address, token, paths, "alone")
-    with _readers(address, token, streams):
-        _times(address, token, {name: paths[name] for name in ("/health/live", "a resource")}, f"{streams} streams")
+def _ends(address: str, token: str) -> list[int]:
+    """The positions of the first and the last change, as pages give them."""
+    pages = [json.loads(_get(f"{address}/api/v1/changes?limit=1{more}", token)) for more in ("&after=0", "")]
+    return [page["changes"][0]["position"] for page in pages]
 
 
-def _times(address: str, token: str, paths: dict[str, str], how: str) -> None:
+PATHS = {
+    "/health/live": "/health/live",
+    "a resource": "/api/v1/resource?type=HR_Person&key=E00007",
+    "50 resources": "/api/v1/resources?type=HR_Person&limit=50",
+    "the history of a resource": "/api/v1/resource/history?type=HR_Person&key=E00007",
+    "50 changes, newest": "/api/v1/changes?limit=50",
+    "50 changes of a type": "/api/v1/changes?limit=50&type=HR_Department",
+    "20 runs": "/api/v1/runs?limit=20",
+    "metrics": "/metrics",
+}
+
+
+def _measure(bench: Bench, address: str, token: str) -> None:
+    _times(bench, address, token, PATHS, "alone")
+    with _readers(address, token, STREAMS):
+        among = {name: PATHS[name] for name in ("/health/live", "a resource")}
+        _times(bench, address, token, among, f"{STREAMS} streams")
+
+
+def _times(bench: Bench, address: str, token: str, paths: Mapping[str, str], how: str) -> None:
     for name, path in paths.items():
         times = []
         for _ in range(TURNS):
@@ -72,8 +90,8 @@ def _times(address: str, token: str, paths: dict[str, str], how: str) -> None:
             _get(address + path, token)
             times.append((time.perf_counter() - began) * 1_000)
         times.sort()
-        p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
-        click.echo(f"{name:<24} {how:<12} p50 {p50:7.1f} ms  p99 {p99:7.1f} ms (at most {SLOWEST_MS:.0f})")
+        slowest: dict[str, Any] = {"p99": times[int(len(times) * 0.99)]}
+        bench.add(PART, f"{name}, {how}", times, unit="ms", parameters=slowest)
 
 
 @contextmanager
@@ -98,7 +116,8 @@ def _get(url: str, token: str) -> bytes:
         return bytes(answer.read())
 
 
-def _command(*arguments: str, cwd: Path) -> str:
+def command(*arguments: str, cwd: Path) -> str:
+    """Runs a command line of Deltamark; returns what it prints."""
     return subprocess.run(
         [sys.executable, "-m", "deltamark.interfaces.cli.start", *arguments],
         cwd=cwd, check=True, capture_output=True, text=True,
@@ -133,7 +152,3 @@ def _processor_s(process: int) -> float:
 def _memory_mb(process: int) -> float:
     pages = int(Path(f"/proc/{process}/statm").read_text("ascii").split()[1])
     return pages * resource.getpagesize() / 1e6
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,7 @@ import psycopg
 
 from benchmarks import company_data, follow_delay, log_work
 from benchmarks.data import configuration
-from benchmarks.measure import report
+from benchmarks.measure import do_rounds, report
 from deltamark import Configuration, Engine, JobRun, TaskState
 from deltamark.infrastructure.store.migrations import STEPS
 from deltamark.infrastructure.store.sqlite.address import path_of
@@ -146,4 +146,7 @@ def _compare(first: str, second: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "--rounds":
+        do_rounds(lambda: main(*sys.argv[2:]))
+    else:
+        main(*sys.argv[1:])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +12,7 @@ from benchmarks import measure as measuring
 from benchmarks import report
 from benchmarks.__main__ import PARTS, USUAL
 from benchmarks.figures import Bench, Goal
-from benchmarks.measure import Counts, Measure, measure
+from benchmarks.measure import Counts, Measure, WorkFailed, measure
 
 
 @pytest.fixture
@@ -25,8 +23,7 @@ def bench(tmp_path: Path) -> Bench:
 def counting(monkeypatch: pytest.MonkeyPatch, **counts: int) -> None:
     """Lets every piece of work take a second, and count that."""
     result = {"seconds": 1.0, "closing": 0.0, "megabytes": 1.0, "tasks": {}, "counts": counts}
-    done: Any = subprocess.CompletedProcess([], 0, json.dumps(result), "")
-    monkeypatch.setattr(measuring.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(measuring, "results_of", lambda *arguments: [result] * arguments[-1])
 
 
 def test_a_time_counts_where_the_job_did_what_the_files_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,8 +35,31 @@ def test_a_time_counts_where_the_job_did_what_the_files_say(monkeypatch: pytest.
 def test_a_time_does_not_count_where_the_job_did_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
     counting(monkeypatch, inserted=3, deleted=1)
 
-    with pytest.raises(SystemExit, match=r"deleted=1.*the files say"):
+    with pytest.raises(WorkFailed, match=r"deleted=1.*the files say"):
         measure("job", rounds=1, expected=Counts(inserted=3))
+
+
+def test_work_that_fails_says_why() -> None:
+    with pytest.raises(WorkFailed, match=r"(?s)^no-such-work failed:.*KeyError: 'no-such-work'"):
+        measure("no-such-work", rounds=1)
+
+
+def test_a_part_that_fails_is_told_and_lets_the_others_go_on(bench: Bench) -> None:
+    with bench.attempt("rivals", "a tool"):
+        raise WorkFailed("it crashed")
+    bench.add("jobs", "first load", [1.0], store="another")
+
+    written = json.loads(json.dumps(bench.written()))
+    assert written["failures"] == [{"part": "rivals", "name": "a tool", "reason": "WorkFailed: it crashed"}]
+    assert [figure["store"] for figure in written["figures"]] == ["another"]
+    assert "- a tool (part `rivals`): WorkFailed: it crashed" in report.page_with(
+        report.PAGE.read_text("utf-8"), written
+    )
+
+
+def test_the_size_fits_the_time() -> None:
+    assert [report.size_for(minutes) for minutes in (0.1, 10_000.0)] == [report.SIZES[-1], report.SIZES[0]]
+    assert all(report.minutes_for(report.size_for(minutes), report.size_for(minutes)) <= minutes for minutes in (5, 15))
 
 
 def test_a_figure_has_its_median_its_rate_and_its_ratio(bench: Bench) -> None:
