@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
@@ -14,7 +15,8 @@ from deltamark.infrastructure.ldap import ber, controls
 from tests.fakes.directory import SUFFIX, End, FakeDirectory, Request
 from tests.tiers import SOAK, examples
 
-MESSAGES = 30_000 if SOAK else 1_500
+MESSAGES = int(os.environ.get("DELTAMARK_FUZZ_INPUTS") or (30_000 if SOAK else 1_500))
+"""Altered values of each control; `DELTAMARK_FUZZ_INPUTS=150000` makes more than a million of them."""
 SEED = 18
 
 
@@ -46,16 +48,6 @@ def mutated(data: bytes, random: Random) -> bytes:
 
 
 INTERMEDIATE = 0x79
-
-
-def altered(answered: list[bytes], random: Random, *, reads_messages: bool) -> bytes:
-    """Messages, altered, but for intermediate ones where they are read: python-ldap 3.4.8 crashes at a nameless one."""
-    while True:
-        found = mutated(
-            b"".join(message for message in answered if not reads_messages or INTERMEDIATE not in message), random
-        )
-        if not reads_messages or INTERMEDIATE not in found:
-            return found
 
 
 def question(directory: FakeDirectory) -> Question:
@@ -104,14 +96,14 @@ def test_altered_answers_end_a_reading_whole_or_with_a_message(ldap_library: Non
             if at[0] != 0:
                 yield from answered
                 return
-            yield altered(answered, random, reads_messages=kind == "sync")
+            yield mutated(b"".join(answered), random)
             raise End
 
         directory.fault = alters
         for _ in range(examples(400)):
             at[0] = random.randint(1, 14)
             try:
-                read(source, ask, place if random.random() < 0.6 else None)
+                read(source, ask, place if random.random() < (0.1 if kind == "sync" else 0.6) else None)
                 whole += 1
             except (SourceUnreachable, PlaceLost):
                 failed += 1
@@ -119,22 +111,56 @@ def test_altered_answers_end_a_reading_whole_or_with_a_message(ldap_library: Non
     assert failed
 
 
-@pytest.mark.parametrize("kind", ["ad", "plain"])
+def adds_a_message(request: Request, answered: list[bytes]) -> Iterator[bytes]:
+    """Puts a message without a name before an answer."""
+    number = answered[0][2:5]  # of the request, as an element
+    if number[:2] == b"\x02\x01":
+        yield ber.sequence(number, ber.element(INTERMEDIATE, ber.element(0x81, b"value")))
+    yield from answered
+
+
+@pytest.mark.parametrize("kind", ["ad", "plain", "sync"])
 def test_a_message_without_a_name_does_not_end_the_process(ldap_library: None, kind: str) -> None:
     from deltamark.infrastructure.ldap.active_directory import ActiveDirectory
     from deltamark.infrastructure.ldap.directory import LdapDirectory
-
-    def adds_a_message(request: Request, answered: list[bytes]) -> Iterator[bytes]:
-        number = answered[0][2:5]  # of the request, as an element
-        if number[:2] == b"\x02\x01":
-            yield ber.sequence(number, ber.element(INTERMEDIATE, ber.element(0x81, b"value")))
-        yield from answered
 
     with FakeDirectory(kind) as directory:
         directory.put("u", "user", mail="u@x")
         source: Any = ActiveDirectory() if kind == "ad" else LdapDirectory()
         directory.fault = adds_a_message
         read(source, question(directory), None)
+
+
+def test_changes_with_a_message_without_a_name_are_read_as_a_whole(ldap_library: None) -> None:
+    from deltamark.infrastructure.ldap.directory import LdapDirectory
+
+    with FakeDirectory("sync") as directory:
+        directory.put("u", "user", mail="u@x")
+        place = LdapDirectory().snapshot(question(directory), Discarded()).place
+        directory.fault = adds_a_message
+
+        with pytest.raises(PlaceLost, match="the process that read them ended"):
+            read(LdapDirectory(), question(directory), place)
+
+
+def test_control_the_library_ends_a_process_that_reads_such_messages(ldap_library: None) -> None:
+    from deltamark.infrastructure.ldap import session
+    from deltamark.infrastructure.ldap.isolated import IsolatedConnection, ReaderDied
+
+    with FakeDirectory("sync") as directory:
+        directory.put("u", "user", mail="u@x")
+        connection = IsolatedConnection(question(directory), directory.address)
+        try:
+            asked = (SUFFIX, session.SUBTREE, session.EVERY_ENTRY, ["cn"], [controls.sync_request(None)])
+            connection.search_ext(*asked)
+            kinds = [connection.next_message(0, 1, True)[0] for _ in range(2)]
+            directory.fault = adds_a_message
+            connection.search_ext(*asked)
+            with pytest.raises(ReaderDied, match="status -11"):
+                connection.next_message(0, 1, True)
+        finally:
+            connection.close()
+    assert kinds == [session._ENTRY, session._LAST]
 
 
 def read(source: Any, ask: Question, place: SourcePlace | None) -> None:

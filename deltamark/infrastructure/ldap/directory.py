@@ -18,6 +18,7 @@ from deltamark.application.ports.sources import (
 )
 from deltamark.infrastructure.ldap import controls
 from deltamark.infrastructure.ldap.controls import SyncDone, SyncState
+from deltamark.infrastructure.ldap.isolated import ReaderDied
 from deltamark.infrastructure.ldap.places import sealed, unsealed
 from deltamark.infrastructure.ldap.schema import Schema, read_schema
 from deltamark.infrastructure.ldap.session import (
@@ -274,7 +275,11 @@ def _identity(entry: Entry) -> str:
 class _Refresh:
     """One refresh of RFC 4533.
 
+    Where the server sends messages that a delta needs, such as the names of what was deleted, it is read again by a
+    process that reads them: what that gives comes last, and counts.
+
     :ivar cookie: where the next one goes on.
+    :ivar found: the identifiers of the entries that were added or modified.
     :ivar deleted: the identifiers of the entries that are no longer found.
     """
 
@@ -287,6 +292,7 @@ class _Refresh:
         self._attributes = attributes
         self._since = cookie
         self.cookie = b""
+        self.found: set[str] = set()
         self.deleted: list[str] = []
 
     def entries(self) -> Iterator[Entry]:
@@ -294,7 +300,22 @@ class _Refresh:
 
         :raises PlaceLost: if the server no longer knows what was deleted since the cookie.
         """
-        end = Search(reads_messages=True)
+        end = Search()
+        yield from self._read(end)
+        if end.unread and (self._since is not None or not _done_cookie(end)):
+            end = Search(reads_messages=True)
+            try:
+                yield from self._read(end)
+            except ReaderDied as died:
+                problem = f"its messages cannot be read: the process that read them ended ({died})"
+                if self._since is None:
+                    raise SourceUnreachable(f"{self._directory.session.server.address} is refused: {problem}") from None
+                raise PlaceLost(problem) from None
+        self._finish(end)
+
+    def _read(self, end: Search) -> Iterator[Entry]:
+        self.found.clear()
+        self.deleted.clear()
         request = controls.sync_request(self._since)
         for entry in self._directory.session.search(
             self._base, self._filter, self._attributes, controls=[request], end=end
@@ -305,7 +326,10 @@ class _Refresh:
             if state.deleted:
                 self.deleted.append(state.entry_uuid)
             elif entry.attributes:
+                self.found.add(state.entry_uuid)
                 yield entry
+
+    def _finish(self, end: Search) -> None:
         done = next((answer for answer in end.answers if isinstance(answer, SyncDone)), None)
         cookies = [message.cookie for message in end.messages if message.cookie]
         if done is not None and done.cookie:
@@ -323,10 +347,14 @@ class _Refresh:
             self.deleted += message.deleted
 
 
+def _done_cookie(end: Search) -> bytes | None:
+    return next((answer.cookie for answer in end.answers if isinstance(answer, SyncDone)), None)
+
+
 def _containers(directory: _Directory, cookie: bytes | None) -> tuple[list[Entry], bytes]:
     refresh = _Refresh(directory, directory.base, _CONTAINER_FILTER, [ENTRY_UUID], cookie)
-    found = list(refresh.entries())
-    return ([] if cookie is None else found), refresh.cookie
+    found = {entry.dn: entry for entry in refresh.entries()}
+    return ([] if cookie is None else list(found.values())), refresh.cookie
 
 
 def _changed(
@@ -348,12 +376,11 @@ def _changed(
     owners: dict[str, set[str]] = {}
     for table in tables:
         maker = RowMaker(table, directory.schema, rows)
-        written: set[str] = set()
         refresh = _Refresh(directory, directory.base_of(table), table.searched, _attributes(table), cookies[table.name])
         for entry in refresh.entries():
-            written.add(_identity(entry))
             changed_names[entry.dn] = None
             _add(table, maker, entry, rows, replaced=True)
+        written = set(refresh.found)
         following[table.name] = refresh.cookie
         told |= set(refresh.deleted)
         gone = {identity for identity in refresh.deleted if identity not in written}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from deltamark.infrastructure.ldap.controls import (
     SyncInfo,
     paged,
 )
+from deltamark.infrastructure.ldap.isolated import IsolatedConnection
 from deltamark.infrastructure.ldap.tls_failure import tls_failure
 
 BASE, SUBTREE = ldap.SCOPE_BASE, ldap.SCOPE_SUBTREE
@@ -83,11 +84,12 @@ class Refused(Exception):
 class Search:
     """The end of a search: what came with its result.
 
-    :ivar reads_messages: whether messages within the answer are read: the library ends the process at one without a
-        name, and only the content synchronization needs them.
+    :ivar reads_messages: whether messages within the answer are read, by a process of its own (see `isolated`).
+    :ivar unread: how many came that were not read.
     """
 
     reads_messages: bool = False
+    unread: int = 0
     answers: tuple[Answer, ...] = ()
     messages: list[SyncInfo] = field(factory=list)
     references: int = 0
@@ -244,6 +246,7 @@ class Session:
         self._read = 0
         self._names: dict[str, str] = {}
         self._connection: Any = None
+        self._isolated: IsolatedConnection | None = None
 
     def connect(self) -> None:
         """Connects, and encrypts the connection.
@@ -426,11 +429,12 @@ class Session:
         """
         end = end if end is not None else Search()
         try:
-            message = self._connection.search_ext(
+            connection = self._isolated_connection() if end.reads_messages else self._connection
+            message = connection.search_ext(
                 base, scope, filtered, list(attributes) or ["1.1"], serverctrls=list(controls)
             )
             while True:
-                kind, data, answers = self._connection.next_message(message, self._timeout, end.reads_messages)
+                kind, data, answers = connection.next_message(message, self._timeout, False)
                 if kind == _LAST:
                     end.answers = _decoded(answers)
                     return
@@ -442,6 +446,7 @@ class Session:
                         yield self._entry(dn, values, _decoded(controls_of_entry))
                     continue
                 if kind == ldap.RES_INTERMEDIATE:
+                    end.unread += not end.reads_messages
                     end.messages += [SyncInfo(value or b"") for oid, value, _ in data if oid == SYNC_INFO]
                     continue
                 if kind == ldap.RES_SEARCH_REFERENCE:
@@ -451,6 +456,34 @@ class Session:
             raise self._refused(error, base) from error
         except _NOT_DECODED as error:
             raise _not_understood(self.server, error) from error
+
+    def _isolated_connection(self) -> IsolatedConnection:
+        if self._isolated is None:
+            self._isolated = IsolatedConnection(self._ask, self.server.address)
+        return self._isolated
+
+    def raw_messages(
+        self,
+        base: str,
+        scope: int,
+        filtered: str,
+        attributes: Sequence[str],
+        controls: Iterable[tuple[str, bool, bytes | None]],
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yields all messages of a search as the library gives them: for the process that `isolated` starts, alone."""
+        requests = [Request(oid, value, criticality=critical) for oid, critical, value in controls]
+        try:
+            message = self._connection.search_ext(base, scope, filtered, attributes, serverctrls=requests)
+            kind = None
+            while kind != _LAST:
+                kind, data, answers = self._connection.next_message(message, self._timeout, True)
+                yield {"message": [kind, data, answers]}
+        except ldap.LDAPError as error:
+            details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+            kept = {name: details[name] for name in ("desc", "info", "result") if name in details}
+            yield {"error": [type(error).__name__, kept]}
+        except _NOT_DECODED as error:
+            yield {"undecoded": str(error)}
 
     def pages(
         self,
@@ -559,6 +592,9 @@ class Session:
 
     def close(self) -> None:
         """Ends the connection."""
+        if self._isolated is not None:
+            self._isolated.close()
+            self._isolated = None
         if self._connection is not None:
             with suppress(ldap.LDAPError, AttributeError):
                 self._connection.unbind_s()
