@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from deltamark.application.ports.applied_rows import RowDigests
 from deltamark.application.ports.pending_changes import Block, PendingChanges
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.queries import Reading
@@ -98,6 +99,17 @@ class Writing(Reading, Protocol):
 
     def append_links(self, ends: LinkEnds, changes: LinkChanges, origin: Origin) -> None:
         """Writes changes of links to log and state."""
+        ...
+
+    def keep_applied_rows(self, entity_type: str, basis: str, digests: RowDigests) -> None:
+        """Keeps what the resources of an entity type are now, for `applied_rows`.
+
+        :param digests: without rows if nothing is to be known.
+        """
+        ...
+
+    def confirm_applied_rows(self, entity_type: str, basis: str) -> None:
+        """Notes that the resources are what `applied_rows` says: no row differed."""
         ...
 
     # Waiting links

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
+from deltamark.application.ports.applied_rows import RowDigests, UnchangedRows
 from deltamark.domain.configuration.entity_model import (
     ConnectionTransformation,
     EntityAssociationMapping,
@@ -57,12 +58,17 @@ class ResourceExtract:
     :param kept: keys (string array) of rows that were set aside: their resources stay as they are.
     :param faulty: only in a delta, the rows that were set aside although their key is known: ``key``, ``line``,
         ``command`` (null where it cannot be read).
+    :param unchanged: the rows that were applied before, which are not among `rows`, nor looked at further; None if all
+        are read.
+    :param salt: that of the digests of cells; None if they are not known. Else `rows` also has ``digest`` (16 bytes).
     """
 
     rows: pa.Table
     kept: pa.Array
     cleansed: Cleansed
     faulty: pa.Table | None = None
+    unchanged: UnchangedRows | None = None
+    salt: str | None = None
 
     @property
     def is_delta(self) -> bool:
@@ -164,6 +170,7 @@ class Extracts(Protocol):
         *,
         is_shared: bool = False,
         transformation: Transformation | None = None,
+        digests: RowDigests | None = None,
     ) -> ResourceExtract:
         """The cleansed rows of an entity type's connection table.
 
@@ -173,6 +180,8 @@ class Extracts(Protocol):
         :param is_shared: whether other mappings read the table too. Then a row is empty, and passed over, if nothing is
             in the mapped cells. Else a command is something, and, where the key alone is mapped, any other cell.
         :param transformation: what makes the table that the mapping reads of its connection table.
+        :param digests: how rows are digested, and which were applied before: those that the extract has may be left
+            out. None if no digests are wanted.
         """
         ...
 

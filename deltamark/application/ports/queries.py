@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from deltamark.application.ports.applied_rows import RowDigests
 from deltamark.application.ports.pending_changes import Block, PartSummary, PendingChanges
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.records import (
@@ -174,6 +175,13 @@ class Reading(Protocol):
         Nor is it if these entity types or associations were changed since, or if that is in doubt: after an adoption,
         an erasure, a change of waiting links, a discard of changes made since, or a replay that corrected anything, and
         where more was written than a look-up may read.
+        """
+        ...
+
+    def applied_rows(self, entity_type: str, basis: str) -> RowDigests | None:
+        """The rows of the newest complete extract of an entity type that say what its resources are now.
+
+        None where that is in doubt, as `applied_before` says, or where they were written with another basis.
         """
         ...
 

@@ -6,11 +6,13 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, field, frozen
 
+from deltamark.application.ports.applied_rows import RowDigests
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.deliveries import Delivery
 from deltamark.application.ports.extracts import (
@@ -181,13 +183,19 @@ def _rows_of_file(file: str, mappings: Sequence[Cleansed]) -> _RowsOfFile:
     return _RowsOfFile(file=file, read=seen - len(empty_to_all), empty=unseen + len(empty_to_all))
 
 
-def read_extracts(services: Services, connector: str, command_column: str | None = None) -> PreparedExtracts:
+def read_extracts(
+    services: Services,
+    connector: str,
+    command_column: str | None = None,
+    digests: Mapping[str, RowDigests] = MappingProxyType({}),
+) -> PreparedExtracts:
     """Reads and cleanses all connection tables of a connector.
 
     Tables that a connection reads are those of its newest delivery.
 
     :param command_column: the column with the commands in all tables that are not always complete; None if all tables
         are complete.
+    :param digests: entity type -> how the rows of its table are digested, and which were applied before.
     :raises SourceError: for the first one that cannot be read, before anything is compared.
     """
     configuration = services.configuration
@@ -213,6 +221,7 @@ def read_extracts(services: Services, connector: str, command_column: str | None
             command_column,
             is_shared=is_shared,
             is_transformed=is_transformed,
+            digests=digests.get(mapping.entity_type),
         )
         resource_extracts.append((mapping, extract))
     link_extracts = []
@@ -280,19 +289,21 @@ def read_resources(
     *,
     is_shared: bool,
     is_transformed: bool = True,
+    digests: RowDigests | None = None,
 ) -> ResourceExtract:
     """The rows of an entity type.
 
     :param command_column: the column with the commands, None if the extract is complete.
     :param is_shared: whether other mappings read the table too.
     :param is_transformed: whether a transformation may make its table.
+    :param digests: how rows are digested, and which were applied before.
     :raises SourceError: if the file cannot be read.
     """
     entity_type = configuration.entity_type(mapping.identifier)
     assert entity_type is not None, "a checked configuration maps existing types"
     declared = configuration.transformation(mapping.connector, mapping.connection_table) if is_transformed else None
     if declared is None:
-        return extracts.resources(mapping, entity_type, command_column, is_shared=is_shared)
+        return extracts.resources(mapping, entity_type, command_column, is_shared=is_shared, digests=digests)
     source = evolve(mapping, connection_table=declared.table)
     transformation = Transformation(declared=declared)
     return extracts.resources(source, entity_type, command_column, is_shared=is_shared, transformation=transformation)

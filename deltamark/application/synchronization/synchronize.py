@@ -34,6 +34,13 @@ from deltamark.application.services import (
     report_nothing,
 )
 from deltamark.application.sources.places import move_places, not_applied, places_of
+from deltamark.application.synchronization.applied_rows import (
+    compared_by_rows,
+    has_uncommon_keys,
+    keep_applied_rows,
+    row_digests,
+    states_to_compare,
+)
 from deltamark.application.synchronization.hold_back import HeldBack, release
 from deltamark.application.synchronization.key_changes import changed_keys_of_links, changed_keys_of_resources
 from deltamark.application.synchronization.known_spellings import SpelledExtracts, with_known_spellings
@@ -117,7 +124,7 @@ def synchronize(
         else:
             basis = basis_of_extracts(services, extracts)
         if repetition(services, view, task, basis) is None:
-            return _compared(services, task, extracts, view, report)
+            return _compared(services, task, extracts, view, report, anew=reads_anew)
 
     def apply(tx: Writing, scope: Scope) -> TaskResult:
         found = repetition(services, tx, task, basis)
@@ -153,10 +160,19 @@ def _compared(
     prepared: PreparedExtracts | None,
     view: Reading,
     report: ReportProgress,
+    *,
+    anew: bool = False,
 ) -> Apply:
-    """Reads extracts unless they are prepared, and compares them with the state of a view."""
+    """Reads extracts unless they are prepared, and compares them with the state of a view.
+
+    :param anew: compares all rows, also those that were applied before.
+    """
     position = view.head()
-    extracts, states = _read_in_parallel(services, task, prepared, view)
+    extracts, states = _read_in_parallel(services, task, prepared, view, anew=anew)
+    if has_uncommon_keys(extracts):
+        del extracts, states
+        return _compared(services, task, prepared, view, report, anew=True)
+    by_rows = compared_by_rows(extracts)
     spelled = _with_known_keys(services, view, extracts, states)
     rows = extracts.counts()
     report(TaskProgress("comparing", rows))
@@ -169,6 +185,8 @@ def _compared(
         deliveries = not_applied(tx, extracts.deliveries)
         if extracts.deliveries and not deliveries:
             return TaskResult(messages=[f"the {delivery.name}, is applied already" for delivery in extracts.deliveries])
+        if by_rows and tx.is_touched_since(position, by_rows, []):  # what rows were compared with is not so any more
+            return _compared(services, task, prepared, tx, report, anew=True)(tx, scope)
         now = spelled
         if tx.changed_since(position):
             now = _with_known_keys(services, tx, extracts, {})
@@ -188,7 +206,7 @@ def _with_known_keys(
 
 
 def _read_in_parallel(
-    services: Services, task: SynchronizeTask, prepared: PreparedExtracts | None, view: Reading
+    services: Services, task: SynchronizeTask, prepared: PreparedExtracts | None, view: Reading, *, anew: bool
 ) -> tuple[PreparedExtracts, dict[str, pa.Table]]:
     """Reads the extracts and the state to compare them with at the same time.
 
@@ -199,10 +217,13 @@ def _read_in_parallel(
     # Of a delta, few resources are read.
     if services.configuration.connections_of(task.connector) or is_given_delta(services, task.connector):
         return read_extracts(services, task.connector), {}
+    digests = row_digests(services, view, task, anew=anew)
+    known = [name for name, of_type in digests.items() if of_type.applied is not None]
     with ThreadPoolExecutor(max_workers=1) as pool:
-        reading = pool.submit(read_extracts, services, task.connector)
+        reading = pool.submit(read_extracts, services, task.connector, digests=digests)
         resources, _ = services.configuration.mappings_of_connector(task.connector)
-        states = {mapping.entity_type: view.live_resources(mapping.entity_type) for mapping in resources}
+        compared = [mapping.entity_type for mapping in resources if mapping.entity_type not in known]
+        states = {name: view.live_resources(name) for name in compared}
         return reading.result(), states
 
 
@@ -245,6 +266,10 @@ def _compare(services: Services, view: Reading, extracts: PreparedExtracts, stat
         if extract.is_delta:
             keys = extract.rows.column("key").combine_chunks().unique()
             compared[name] = services.comparer.commands(extract, view.live_resources_among(name, keys), entity_type)
+        elif extract.unchanged is not None:
+            state = states_to_compare(view, name, extract, extract.unchanged)
+            complete = extracts.deletes_missing(extract)
+            compared[name] = services.comparer.resources(extract, state, entity_type, complete=complete)
         else:
             state = states[name] if name in states else view.live_resources(name)
             complete = extracts.deletes_missing(extract)
@@ -307,6 +332,7 @@ class _Synchronization:
             self._messages += release(self._tx, self._task.connector)
         if not self._task.do_not_delete_changes:
             self._messages += discard_changes_of(self._services.configuration, self._tx, self._task, self._scope)
+        keep_applied_rows(self._services, self._tx, self._extracts, self._compared)
         read = self._read()
         counts = self._counts + read.counts
         return evolve(

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
+from deltamark.application.ports.applied_rows import RowDigests
 from deltamark.application.ports.deliveries import Delivery
 from deltamark.application.ports.extracts import (
     Extracts,
@@ -53,8 +54,12 @@ class DeliveredExtracts:
         *,
         is_shared: bool = False,
         transformation: Transformation | None = None,
+        digests: RowDigests | None = None,
     ) -> ResourceExtract:
-        """The cleansed rows of an entity type's connection table (see `Extracts`)."""
+        """The cleansed rows of an entity type's connection table (see `Extracts`).
+
+        All of them: what was applied of a delivery is not known.
+        """
         table = mapping.connection_table
         if table not in self.delivered:
             return self.others.resources(

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 from attrs import evolve, field, frozen
 
+from deltamark.application.ports.applied_rows import RowDigests
 from deltamark.application.ports.extracts import FileDigest, LinkColumn, LinkExtract, ResourceExtract, Transformation
 from deltamark.application.ports.sources import NOT_READ
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
@@ -35,6 +36,7 @@ from deltamark.infrastructure.extracts.direct.spool import SPOOLED
 from deltamark.infrastructure.extracts.direct.tables import DirectTables
 from deltamark.infrastructure.extracts.files import ExtractFile, ExtractTouched, check_signature, open_extract
 from deltamark.infrastructure.extracts.formats import ENDINGS, format_of
+from deltamark.infrastructure.extracts.known_rows import CellsOfTexts, KnownRows, as_bytes
 from deltamark.infrastructure.extracts.many_values import one_row_each
 from deltamark.infrastructure.extracts.query import Query, link_query, resource_query
 from deltamark.infrastructure.extracts.row_faults import DescribedColumns
@@ -52,6 +54,10 @@ def _is_same(one: _Found, other: _Found) -> bool:
     return one[2:] == other[2:] and one[0].rows.equals(other[0].rows)
 
 
+def _with_digests(rows: pa.Table) -> pa.Table:
+    return rows.set_column(rows.schema.get_field_index("digest"), "digest", as_bytes(rows["digest"]))
+
+
 def _command(described: DescribedColumns) -> list[str]:
     return [] if described.command_column is None else ["command"]
 
@@ -59,7 +65,9 @@ def _command(described: DescribedColumns) -> list[str]:
 class _NewQuery(Protocol):
     """Gives the query over an extract, for the types that the file gives to its columns."""
 
-    def __call__(self, *, cell_types: Mapping[str, CellType] = ..., not_read: str | None = ...) -> Query: ...
+    def __call__(
+        self, *, cell_types: Mapping[str, CellType] = ..., not_read: str | None = ..., salt: str | None = ...
+    ) -> Query: ...
 
 
 @frozen
@@ -111,6 +119,7 @@ class FolderExtracts:
         *,
         is_shared: bool = False,
         transformation: Transformation | None = None,
+        digests: RowDigests | None = None,
     ) -> ResourceExtract:
         """The cleansed rows of an entity type's connection table.
 
@@ -119,6 +128,7 @@ class FolderExtracts:
         :param is_shared: whether other mappings read the table too. Then a row is empty, and passed over, if nothing is
             in the mapped cells. Else a command is something, and, where the key alone is mapped, any other cell.
         :param transformation: what makes the table that the mapping reads of its connection table.
+        :param digests: how rows are digested, and which were applied before: the texts of an extract are looked up.
 
         :raises SourceError: if the file cannot be read as a whole. No content of a file raises another error.
         """
@@ -126,17 +136,35 @@ class FolderExtracts:
         query = partial(resource_query, mapping, entity_type, command_column, is_shared=is_shared)
         whole_rows = not is_shared and len(mapping.properties) == 1
         made = self._transformer(mapping, transformation, command_column)
-        with self._fetched(mapping, query, made, whole_rows=whole_rows) as (
+        known = None
+        if digests is not None and command_column is None and made is None and not whole_rows:
+            known = KnownRows(digests=digests)
+        with self._fetched(mapping, query, made, whole_rows=whole_rows, known=known) as (
             connection,
             fetched,
             described,
             name,
             digest,
         ):
+            if known is not None and known.have_repeated_keys(fetched.rows):
+                anew = RowDigests(salt=known.digests.salt)
+                return self.resources(mapping, entity_type, None, is_shared=is_shared, digests=anew)
             rows = cleanse_resources(connection, fetched, described, name)
         names = ["key", "line", "state", *_command(described)]
+        salt = None
+        if known is not None and "digest" in rows.rows.column_names:
+            rows = evolve(rows, rows=_with_digests(rows.rows))
+            names.append("digest")
+            salt = known.digests.salt
         cleansed = rows.cleansed(mapping.entity_type, name, digest, has_commands=described.command_column is not None)
-        return ResourceExtract(rows=rows.rows.select(names), kept=rows.kept, cleansed=cleansed, faulty=rows.faulty)
+        return ResourceExtract(
+            rows=rows.rows.select(names),
+            kept=rows.kept,
+            cleansed=cleansed,
+            faulty=rows.faulty,
+            unchanged=None if known is None else known.unchanged,
+            salt=salt,
+        )
 
     def links(
         self,
@@ -199,12 +227,15 @@ class FolderExtracts:
         made: Transformer | None,
         *,
         whole_rows: bool = False,
+        known: KnownRows | None = None,
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, FetchedRows, DescribedColumns, str, str]]:
         """The connection, the result of the query, its columns, and the name and digest of the file."""
         with copies() as all_copies, extract_connection() as connection:
             previous: _Found | None = None
             for attempt in range(_ATTEMPTS):
-                found, touched = self._read(mapping, query, made, connection, all_copies, whole_rows=whole_rows)
+                found, touched = self._read(
+                    mapping, query, made, connection, all_copies, whole_rows=whole_rows, known=known
+                )
                 if touched is None or (previous is not None and _is_same(previous, found)):
                     break
                 if attempt == _ATTEMPTS - 1:
@@ -221,6 +252,7 @@ class FolderExtracts:
         all_copies: Copies,
         *,
         whole_rows: bool,
+        known: KnownRows | None,
     ) -> tuple[_Found, ExtractTouched | None]:
         """What the file holds, and whether it may have changed meanwhile."""
         found: list[_Found] = []
@@ -228,15 +260,31 @@ class FolderExtracts:
         if self.direct is not None and table in self.direct:
             with self.direct.opened(table) as file:
                 spooled = self._read_open(
-                    file, SPOOLED, mapping, new_query, made, connection, all_copies, whole_rows=whole_rows
+                    file,
+                    SPOOLED,
+                    mapping,
+                    new_query,
+                    made,
+                    connection,
+                    all_copies,
+                    whole_rows=whole_rows,
+                    known=known,
                 )
             return spooled, None
         try:
             with open_extract(self.folder, table, ENDINGS, all_copies) as file:
-                known = format_of(file.ending)
+                extract_format = format_of(file.ending)
                 found.append(
                     self._read_open(
-                        file, known, mapping, new_query, made, connection, all_copies, whole_rows=whole_rows
+                        file,
+                        extract_format,
+                        mapping,
+                        new_query,
+                        made,
+                        connection,
+                        all_copies,
+                        whole_rows=whole_rows,
+                        known=known,
                     )
                 )
         except ExtractTouched as touched:
@@ -254,6 +302,7 @@ class FolderExtracts:
         all_copies: Copies,
         *,
         whole_rows: bool,
+        known: KnownRows | None,
     ) -> _Found:
         query = new_query()
         read_by = mapping if made is None else made.source_mapping()
@@ -280,10 +329,17 @@ class FolderExtracts:
                 if made is not None:
                     cells = made.cells(cells, file, connection)
                 not_read = NOT_READ if NOT_READ in cells.names else None
+                if not isinstance(cells, CellsOfTexts) or not_read is not None:
+                    known = None
                 if cells.cell_types or not_read is not None:
                     query = new_query(cell_types=cells.cell_types, not_read=not_read)
+                elif known is not None:
+                    query = new_query(salt=known.digests.salt)
                 numbers = [cells.names.index(name) for name in query.columns]
-                fetched = cells.fetch(query.sql, numbers)
+                if known is not None and known.digests.applied is not None and isinstance(cells, CellsOfTexts):
+                    fetched = cells.fetch_others(query.sql, numbers, known)
+                else:
+                    fetched = cells.fetch(query.sql, numbers)
                 check_order_of_columns(fetched, file)
                 if whole_rows:
                     fetched = only_empty_rows_passed_over(fetched, cells)

@@ -23,6 +23,7 @@ from deltamark.infrastructure.duckdb.conversions import (
     prepared,
     without_surroundings,
 )
+from deltamark.infrastructure.extracts.known_rows import digest_of_cells
 from deltamark.infrastructure.extracts.many_values import split_conversion
 from deltamark.infrastructure.extracts.row_faults import (
     COMMAND_UNKNOWN,
@@ -97,15 +98,17 @@ def resource_query(
     is_shared: bool = False,
     cell_types: Mapping[str, CellType] = _NO_TYPES,
     not_read: str | None = None,
+    salt: str | None = None,
 ) -> Query:
     """The query for ``key``, ``state``, ``fault`` and ``fault_value``.
 
-    If there is a command column, also ``command``.
+    If there is a command column, also ``command``; with a salt also ``digest``.
 
     :param command_column: the column with commands in the extracts of the connector that are not always complete.
     :param is_shared: whether a row with nothing but a command is empty.
     :param cell_types: those of columns to which the file gives a type.
     :param not_read: the column that says why a row could not be read at its source.
+    :param salt: that of the digests, if they are to be computed.
 
     :raises SourceError: if the `Format` of a date is invalid.
     """
@@ -130,11 +133,12 @@ def resource_query(
     state = f"'{{' || concat_ws(',', {', '.join(fragments)}) || '}}'"
     if command_column is not None:
         state = f"case when command = 'delete' then '{{}}' else {state} end"
+    digest = "" if salt is None else f", {digest_of_cells(salt, len(columns))} as digest"
     return _query(
         columns,
         key,
         command_column,
-        f"t{key} as key, {lower_escapes('duckdb_state')} as state",
+        f"t{key} as key, {lower_escapes('duckdb_state')} as state{digest}",
         derived=f"{state} as duckdb_state, ",
         unchecked="command = 'delete'",
         is_shared=is_shared,

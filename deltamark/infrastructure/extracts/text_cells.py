@@ -19,6 +19,7 @@ from deltamark.infrastructure.extracts.cells import (
     query_cells,
     unreadable_rows,
 )
+from deltamark.infrastructure.extracts.known_rows import KnownRows
 from deltamark.infrastructure.extracts.typed_cells import columns_in_memory
 
 _ROWS_OF_A_PORTION = 20_000
@@ -73,12 +74,27 @@ class TextCells:
         """Runs a query over the cells."""
         rows = self._read(tuple(dict.fromkeys(columns)))
         connection = self._source.connection
-        cells = numbered(f"nullif(c{number}, '')" for number in columns)
         try:
-            table = query_cells(connection, query, cells, columns_in_memory(connection, rows.columns))
+            source = columns_in_memory(connection, rows.columns)
+            table = query_cells(connection, query, numbered(_cells(columns)), source)
         except (duckdb.Error, pa.ArrowException) as error:
             raise unreadable_rows(self._source.file, error) from error
         return FetchedRows(rows=table.append_column("line", rows.lines), unreadable=rows.unreadable)
+
+    def fetch_others(self, query: str, columns: Sequence[int], known: KnownRows) -> FetchedRows:
+        """Runs a query over the rows that were not applied before."""
+        rows = self._read(tuple(dict.fromkeys(columns)))
+        connection = self._source.connection
+        try:
+            others = known.query(connection, query, _cells(columns), columns_in_memory(connection, rows.columns))
+        except (duckdb.Error, pa.ArrowException) as error:
+            raise unreadable_rows(self._source.file, error) from error
+        table = others.rows.append_column("line", rows.lines.take(others.places))
+        return FetchedRows(rows=table, unreadable=rows.unreadable, read=others.count)
+
+
+def _cells(columns: Sequence[int]) -> Sequence[str]:
+    return [f"nullif(c{number}, '')" for number in columns]
 
 
 @frozen

@@ -387,6 +387,20 @@ def _notifications(t: Types) -> Sequence[str]:
     )
 
 
+def _applied_rows(t: Types) -> Sequence[str]:
+    return (
+        # What the newest complete extract of an entity type had, to compare the next one with. Not in the log, and
+        # trusted only while the log says that nothing else changed these resources: see ADR 0089.
+        f"""CREATE TABLE applied_rows (
+            entity_type {t.number} PRIMARY KEY{t.refers_to("entity_types")},
+            basis {t.text} NOT NULL,
+            position {t.number} NOT NULL,
+            digest {t.text} NOT NULL,
+            content {t.bytes} NOT NULL
+        )""",
+    )
+
+
 SEALED = 8
 """The first version in which events are sealed and may be erased."""
 
@@ -407,6 +421,7 @@ STEPS: Sequence[Step] = (
     Step(14, _snapshots_in_order),
     Step(15, _dead_letters, fill=partial(seal_rows, tables=("dead_letters",))),
     Step(16, _notifications, fill=partial(seal_rows, tables=("channels", "notifications"))),
+    Step(17, _applied_rows),
 )
 """All migrations, in order. A released one is never changed."""
 

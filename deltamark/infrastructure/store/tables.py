@@ -129,6 +129,15 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "seal": _SEAL,
         },
     ),
+    "applied_rows": (
+        "Rows of the newest complete extract of an entity type, which the next one is compared with.",
+        {
+            "entity_type": "entity type",
+            "basis": "digest of the configuration and of what read the extract",
+            "position": "position in the log after it was applied; of no use once anything else changed the resources",
+            "digest, content": "check digits, and the salted digest and key of each row (Arrow IPC stream)",
+        },
+    ),
     "awaited": (
         "Links to resources that do not exist yet.",
         {"association": "association of the link", "first, second": "values that identify its two ends"},

@@ -13,6 +13,7 @@ from deltamark.domain.errors import ConcurrentRun, to_the_second
 from deltamark.domain.history.changes import Position
 from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.infrastructure.store.commands.append import AppendCommands
+from deltamark.infrastructure.store.commands.applied_rows import AppliedRowCommands, AppliedRowQueries
 from deltamark.infrastructure.store.commands.configurations import ConfigurationCommands
 from deltamark.infrastructure.store.commands.consumers import ConsumerCommands, ConsumerQueries
 from deltamark.infrastructure.store.commands.dead_letters import DeadLetterCommands, DeadLetterQueries
@@ -36,7 +37,6 @@ from deltamark.infrastructure.store.queries.flags import FlagQueries
 from deltamark.infrastructure.store.queries.history import HistoryQueries
 from deltamark.infrastructure.store.queries.leases import LeaseQueries
 from deltamark.infrastructure.store.queries.places import PlaceQueries
-from deltamark.infrastructure.store.queries.repetitions import RepetitionQueries
 from deltamark.infrastructure.store.queries.retention import RetentionQueries
 from deltamark.infrastructure.store.queries.stored_events import StoredEventQueries
 
@@ -49,7 +49,7 @@ class StoreReading(
     LeaseQueries,
     PendingQueries,
     PlaceQueries,
-    RepetitionQueries,
+    AppliedRowQueries,
     ScheduleQueries,
     ConsumerQueries,
     DeadLetterQueries,
@@ -85,8 +85,8 @@ class StoreWriting(
     ConsumerCommands,
     DeadLetterCommands,
     NotificationCommands,
+    AppliedRowCommands,
     StoreCopyUntil,
-    RepetitionQueries,
     HistoryQueries,
 ):
     """All queries and commands, in one writing transaction."""

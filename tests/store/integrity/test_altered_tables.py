@@ -36,6 +36,7 @@ FORMAT = 10
 
 UNPROVEN = {
     "leases": "a lease ends or delays a run, and is no part of any answer; a run that lost its lease writes nothing",
+    "applied_rows": "an altered row of it is not used: everything is compared, as after every other doubt",
     "tracking": "it belongs to projections of the eventsourcing library, which Deltamark neither writes nor reads",
     "schema_version": "a store with another version is upgraded, which fails, or refused: it is not opened",
 }

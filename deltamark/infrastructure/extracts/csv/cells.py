@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from attrs import evolve, frozen
 
 from deltamark.domain.configuration.value_formats import CellType
 from deltamark.infrastructure.duckdb.connection import literal
@@ -25,6 +26,7 @@ from deltamark.infrastructure.extracts.csv.grammar import Grammar
 from deltamark.infrastructure.extracts.csv.inspection import TextShape, inspect_text, without_end_sign
 from deltamark.infrastructure.extracts.csv.normalize import ESCAPED_CR, ESCAPED_LF, NormalizedText, normalize
 from deltamark.infrastructure.extracts.decode import PlainText, declared_encoding, utf8_text
+from deltamark.infrastructure.extracts.known_rows import KnownRows
 
 _LEAST_LINE_SIZE = 2 << 20
 
@@ -85,9 +87,13 @@ class CsvCells:
 
         Lines are those of the text, in which the header is usually line 1.
         """
-        return self._fetch_as_it_is(query, columns) or self._fetch_normalized(query, columns)
+        return self._fetch_as_it_is(query, columns, None) or self._fetch_normalized(query, columns, None)
 
-    def _fetch_as_it_is(self, query: str, columns: Sequence[int]) -> FetchedRows | None:
+    def fetch_others(self, query: str, columns: Sequence[int], known: KnownRows) -> FetchedRows:
+        """Runs a query over the rows that were not applied before."""
+        return self._fetch_as_it_is(query, columns, known) or self._fetch_normalized(query, columns, known)
+
+    def _fetch_as_it_is(self, query: str, columns: Sequence[int], known: KnownRows | None) -> FetchedRows | None:
         shape, width = self._shape, len(self.names)
         if (
             shape.has_quotes
@@ -99,14 +105,14 @@ class CsvCells:
             return None  # in a single column, DuckDB would count blank lines as rows
         text = self._read_csv(self._plain.path, skip=1, longest=shape.longest)
         try:
-            table = query_cells(self._connection, query, numbered(f"c{i}" for i in columns), text)
+            found = self._query(query, [f"c{i}" for i in columns], text, known)
         except duckdb.Error:
             return None  # normalizing finds what is wrong, and in which line
-        if table.num_rows != shape.line_feeds - 1:
+        if found.count != shape.line_feeds - 1:
             return None
-        return FetchedRows(rows=_with_lines(table, line_numbers(2, table.num_rows)))
+        return found.fetched(line_numbers(2, found.count))
 
-    def _fetch_normalized(self, query: str, columns: Sequence[int]) -> FetchedRows:
+    def _fetch_normalized(self, query: str, columns: Sequence[int], known: KnownRows | None) -> FetchedRows:
         end = b"\r" if self._shape.ends_with_return else b"\n"
         dialect, path = self._dialect, self._copies.new()
         normalized = normalize(
@@ -119,20 +125,26 @@ class CsvCells:
         )
         text = self._read_csv(path, skip=0, longest=max(self._shape.longest, normalized.longest))
         try:
-            table = query_cells(self._connection, query, _unescaped_cells(normalized, columns), text)
+            found = self._query(query, _unescaped_cells(normalized, columns), text, known)
         except duckdb.Error as error:
             raise unreadable_rows(self._plain.file, error) from error
-        if table.num_rows != len(normalized.lines):
-            raise unreadable_rows(
-                self._plain.file, f"{len(normalized.lines)} rows are there, {table.num_rows} were read"
-            )
+        if found.count != len(normalized.lines):
+            raise unreadable_rows(self._plain.file, f"{len(normalized.lines)} rows are there, {found.count} were read")
         lines = pa.Array.from_buffers(pa.int64(), len(normalized.lines), [None, pa.py_buffer(normalized.lines)])
-        return FetchedRows(
-            rows=_with_lines(table, lines),
+        return evolve(
+            found.fetched(lines),
             unreadable=normalized.unreadable,
             passed_over=normalized.empty,
             marks=normalized.marks,
         )
+
+    def _query(self, query: str, cells: Sequence[str], text: str, known: KnownRows | None) -> _Queried:
+        """Runs a query over all rows, or those that were not applied before."""
+        if known is None:
+            rows = query_cells(self._connection, query, numbered(cells), text)
+            return _Queried(rows=rows, count=rows.num_rows)
+        others = known.query(self._connection, query, cells, text)
+        return _Queried(rows=others.rows, count=others.count, places=others.places)
 
     def _read_csv(self, path: Path, *, skip: int, longest: int) -> str:
         columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(self.names)))
@@ -144,12 +156,23 @@ class CsvCells:
         )
 
 
-def _unescaped_cells(normalized: NormalizedText, columns: Sequence[int]) -> str:
+@frozen(kw_only=True)
+class _Queried:
+    """The result of a query, of how many rows, and which of them are in it; None if all are."""
+
+    rows: pa.Table
+    count: int
+    places: pa.Array | None = None
+
+    def fetched(self, lines: pa.Array) -> FetchedRows:
+        """The result, given the lines of all rows."""
+        if self.places is None:
+            return FetchedRows(rows=self.rows.append_column("line", lines))
+        return FetchedRows(rows=self.rows.append_column("line", lines.take(self.places)), read=self.count)
+
+
+def _unescaped_cells(normalized: NormalizedText, columns: Sequence[int]) -> Sequence[str]:
     if not normalized.has_breaks:
-        return numbered(f"c{i}" for i in columns)
+        return [f"c{i}" for i in columns]
     cr, lf = (f"chr(0) || '{mark[1:].decode()}'" for mark in (ESCAPED_CR, ESCAPED_LF))
-    return numbered(f"replace(replace(c{i}, {cr}, chr(13)), {lf}, chr(10))" for i in columns)
-
-
-def _with_lines(table: pa.Table, lines: pa.Array | pa.ChunkedArray) -> pa.Table:
-    return table.append_column("line", lines)
+    return [f"replace(replace(c{i}, {cr}, chr(13)), {lf}, chr(10))" for i in columns]

@@ -102,6 +102,7 @@ class ErasureCommands(StubCommands, RunCommands, ErasureQueries):
         self.append_to_run(lambda own, version, at: build(own, version, at, emptied), run)
         for table in ("correlation_keys", "classifications", "flags"):
             self._delete_sealed(table, "resource=?1", (stream,))
+        self._db.execute("DELETE FROM applied_rows")  # they name the key, and are of no use after an erasure
         self._db.execute("DELETE FROM links WHERE source=?1 OR target=?1", (stream,))
         self._db.execute("DELETE FROM resources WHERE stream=?1", (stream,))
         if self._db.erase_events(record=self._next - 1) != emptied.count:

@@ -56,6 +56,7 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         self._continue_after(comparison)
         if not verified.differences:
             return Replayed(verified=verified)
+        self._db.execute("DELETE FROM applied_rows")
         remove_ownerless_rows(self._delete_where, derived_only=False)
         self._put_all_awaited(comparison.awaited())
         repair_tables(self._db, faulty)
