@@ -123,6 +123,8 @@ if TYPE_CHECKING:
         UsageError,
         UserStartDenied,
         UserTaskFailed,
+        WorkerRefused,
+        WorkersLost,
     )
     from deltamark.domain.history.changes import (
         Classification,
@@ -372,6 +374,8 @@ __all__ = [
     "UserTaskFailed",
     "Verification",
     "When",
+    "WorkerRefused",
+    "WorkersLost",
     "__version__",
     "configuration_xml",
     "load_configuration",
@@ -493,6 +497,8 @@ _MODULES = {
         "UsageError",
         "UserStartDenied",
         "UserTaskFailed",
+        "WorkerRefused",
+        "WorkersLost",
     ),
     "deltamark.domain.history.changes": (
         "Classification",

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from attrs import evolve
 
@@ -27,6 +29,7 @@ from deltamark.application.ports.notifications import Channel, ChannelConnection
 from deltamark.application.ports.sinks import MakeSink, Sink, SinkConnection, SinkUnavailable
 from deltamark.application.ports.sources import Question, Source, SourceUnreachable
 from deltamark.application.ports.store import Clock
+from deltamark.application.ports.workers import Workers
 from deltamark.application.services import OrphanWriter, Reload, Services, Wait, utc_now
 from deltamark.config import check
 from deltamark.config.check import CheckedConfiguration, ConfigurationReload, Judgement
@@ -58,14 +61,24 @@ from deltamark.domain.configuration.packages import (
     Package,
 )
 from deltamark.domain.configuration.user_function import UserTask
-from deltamark.domain.errors import ConfigurationError, StoreMissing, UsageError
+from deltamark.domain.errors import ConfigurationError, DeltamarkError, StoreMissing, UsageError, WorkerRefused
 from deltamark.domain.proposal.proposal import Proposal, connection_name
 from deltamark.domain.runs.run import Operator
+from deltamark.domain.secrets import has_password
 from deltamark.domain.sinks.batch import OutgoingChange
 from deltamark.domain.synchronization.direct_input import refuse_unknown_tables
 from deltamark.domain.validation.unfed_warnings import NOTHING_FROZEN, Frozen
 from deltamark.domain.values import shown
 from deltamark.domain.work_limits import WorkLimits, memory_fault, threads_fault
+from deltamark.domain.workers import (
+    WorkersKind,
+    WorkersSetting,
+    cluster_fault,
+    cluster_key_fault,
+    cluster_of,
+    workers_address,
+    workers_fault,
+)
 from deltamark.infrastructure.store.sqlite.address import is_in_memory, path_of, refuse_in_memory
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
 from deltamark.infrastructure.system.account import process_account
@@ -82,6 +95,9 @@ if TYPE_CHECKING:
     from deltamark.infrastructure.sql.source import SQLSource
     from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
     from deltamark.infrastructure.store.sqlite.store import SQLiteStore
+    from deltamark.infrastructure.workers.call import Desk
+
+NO_WORKERS = WorkersSetting()
 
 _Part = TypeVar("_Part")
 
@@ -217,6 +233,7 @@ def services(
     direct_input: Mapping[str, Any] | None = None,
     connections: Mapping[str, ConnectionSetting] | None = None,
     channels: Mapping[str, ChannelSetting] | None = None,
+    workers: WorkersSetting = NO_WORKERS,
 ) -> Services:
     """What an engine works with, for a configuration that was checked already.
 
@@ -228,10 +245,13 @@ def services(
     :param direct_input: connection table -> what a program gives in the place of its file, checked.
     :param connections: connection -> its settings.
     :param channels: channel by which people are told of runs -> its settings.
+    :param workers: what computes for runs.
     :raises ConfigurationError: for settings of connections that do not fit the configuration.
     :raises StoreError: if the store cannot be opened.
+    :raises UsageError: for workers that cannot reach such a store.
     """
     settings = connections or {}
+    hired = _workers(workers, store)
     faults = tuple(setting_faults(checked.configuration, settings))
     if faults:
         raise ConfigurationError(faults)
@@ -268,6 +288,7 @@ def services(
         sinks=_SINKS,
         channels=channels_as_read(channels or {}, read_secret),
         make_channel=_channel,
+        workers=hired,
         wait=WAIT,
     )
 
@@ -352,6 +373,136 @@ def change_work_limits(memory: str | None, threads: int | None, temporary: Path 
             temporary=limits.temporary if temporary is None else temporary,
         )
     )
+
+
+def checked_workers(workers: str | None, cluster: Mapping[str, str] | None) -> WorkersSetting:
+    """The workers that a program names.
+
+    :raises UsageError: with what is wrong.
+    """
+    problem = workers_fault(workers or "")
+    if problem is not None:
+        raise UsageError(f"workers {problem}.")
+    for name, value in (cluster or {}).items():
+        problem = cluster_key_fault(name, value)
+        if problem is not None:
+            raise UsageError(f"cluster: {problem}.")
+    return WorkersSetting(address=workers_address(workers or ""), cluster=cluster_of(cluster or {}, Path()))
+
+
+def _workers(setting: WorkersSetting, store: str) -> Workers | None:
+    """Workers for the runs of a store."""
+    address, cluster = setting.address, setting.cluster
+    if address is None:
+        return None
+    problem = cluster_fault(setting)
+    if problem is not None:
+        raise UsageError(problem)
+    if is_in_memory(store):
+        raise UsageError("workers cannot read a store in memory, which only this process has. Use a store in a file.")
+    from deltamark.infrastructure.workers.call import Desk, own_versions
+
+    url = cluster.store or store
+    if address.kind is not WorkersKind.PROCESSES:
+        if has_password(url):
+            raise UsageError(
+                "the URL of the store holds a password, which would be sent to workers with every part of the work. "
+                'Name the store without it in [deltamark.cluster], with password = "env:NAME": each worker looks it up.'
+            )
+        if address.kind is WorkersKind.TLS and kind_of(url) is StoreKind.SQLITE:
+            raise UsageError(
+                "workers on other machines cannot read a store in an SQLite file. Use a PostgreSQL store, or workers "
+                'on this machine: workers = "processes:4".'
+            )
+    desk = Desk(
+        store=_located(url),
+        password=cluster.password,
+        versions=own_versions(),
+        limits=evolve(work_limits(), threads=1, temporary=None),
+    )
+    if address.kind is WorkersKind.PROCESSES:
+        from deltamark.infrastructure.workers.processes import ProcessWorkers
+
+        return ProcessWorkers(address.processes, call_on_worker, desk)
+    if find_spec("distributed") is None:
+        raise UsageError(
+            f"workers {shown(str(address))} need a library that is not installed. Install it by: "
+            "pip install 'deltamark[cluster]'."
+        )
+    from deltamark.infrastructure.workers.cluster import ClusterWorkers
+
+    return ClusterWorkers(setting, call_on_worker, desk)
+
+
+def _located(url: str) -> str:
+    """A URL that means the same in any working directory."""
+    if kind_of(url) is not StoreKind.SQLITE:
+        return url
+    return f"sqlite:///{quote(str(path_of(url).absolute()))}"
+
+
+def call_on_worker(desk: Desk, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Calls a function with what a worker has; runs on the worker.
+
+    :raises DeltamarkError: what the function raised, in a form that can be sent.
+    """
+    from deltamark.infrastructure.workers.call import sendable
+
+    try:
+        desk.check()
+        return function(_office(desk), *arguments)
+    except DeltamarkError as e:
+        _leave(desk)
+        raise sendable(e) from None
+
+
+class _Office:
+    """What this process has as a worker for a store (see `Worker`)."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._configured: dict[str, tuple[Configuration, Evaluator]] = {}
+        self.store = open_lasting_store(_with_password(desk.store, desk.password), create=False)
+
+    def configured(self, text: str) -> tuple[Configuration, Evaluator]:
+        digest = sha256(text.encode()).hexdigest()
+        known = self._configured.get(digest)
+        if known is None:
+            form = CanonicalXML()
+            configuration = form.read(text)
+            if form.write(configuration) != text:
+                from deltamark.infrastructure.workers.call import own_name
+
+                raise WorkerRefused(own_name(), ["it reads another configuration from what the run sent"])
+            known = (configuration, _evaluator(configuration))
+            self._configured = {digest: known}  # the one before is of a run that has ended
+        return known
+
+
+_offices: dict[Hashable, _Office] = {}
+_offices_lock = Lock()
+
+
+def _office(desk: Desk) -> _Office:
+    key = (desk.store, desk.password, desk.limits)
+    with _offices_lock:  # a worker of Dask calls functions in several threads
+        if key not in _offices:
+            use_work_limits(desk.limits)
+            _offices[key] = _Office(desk)
+        return _offices[key]
+
+
+def _leave(desk: Desk) -> None:
+    """Opens the store anew for the next call: it may be another one at the same place."""
+    with _offices_lock:
+        _offices.pop((desk.store, desk.password, desk.limits), None)
+
+
+def _with_password(url: str, reference: str | None) -> str:
+    if reference is None:
+        return url
+    parts = urlsplit(url)
+    password = urlencode({"password": read_secret(reference).value}, quote_via=quote)
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, password)))))
 
 
 def checked_sources(checked: CheckedConfiguration, export_output: Path) -> SourceReport:

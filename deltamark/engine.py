@@ -147,6 +147,8 @@ class Engine:
         memory: str | None = None,
         threads: int | None = None,
         temporary: str | os.PathLike[str] | None = None,
+        workers: str | None = None,
+        cluster: Mapping[str, str] | None = None,
     ) -> Engine:
         """Opens a store with a configuration.
 
@@ -175,6 +177,11 @@ class Engine:
             are, at first ``1GB``, 2 threads and the temporary folder of the system.
         :param threads: how many threads a comparison or computation uses.
         :param temporary: the folder in which temporary folders are made, which only this user may read.
+        :param workers: processes that compute for runs: ``processes:4``, ``dask://127.0.0.1:8786`` for a scheduler of
+            Dask on this machine, or ``tls://host:8786`` for one elsewhere; None for none. A program with workers begins
+            its work below ``if __name__ == "__main__":``.
+        :param cluster: what would be in `[deltamark.cluster]`: ``ca``, ``certificate`` and ``key`` for TLS, and the
+            ``store`` and ``password`` of workers.
         :raises ConfigurationError: with every fault of the configuration, or of the settings of connections.
         :raises StoreError: if the store cannot be opened.
         :raises UsageError: for an argument of a wrong type.
@@ -220,6 +227,7 @@ class Engine:
                 other, functions, leave_out_unbuilt=leave_out_unbuilt
             ),
             direct_input=direct_input,
+            workers=bootstrap.checked_workers(workers, cluster),
         )
         return cls(services, loaded.notices)
 
@@ -272,6 +280,8 @@ class Engine:
         In a process that was forked from the one that opened it, the store stays open for that one.
         """
         if not self._is_closed and not self._is_borrowed and os.getpid() == self._services.operator.process:
+            if self._services.workers is not None:
+                self._services.workers.close()
             self._services.store.close()
         self._is_closed = True
 

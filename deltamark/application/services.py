@@ -23,6 +23,7 @@ from deltamark.application.ports.notifications import Channel, ChannelConnection
 from deltamark.application.ports.sinks import MakeSink
 from deltamark.application.ports.sources import ConnectionSettings, Source
 from deltamark.application.ports.store import Clock, Store
+from deltamark.application.ports.workers import Workers
 from deltamark.domain.adoption.plan import ADOPTION_LIMIT
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, TaskState
@@ -114,6 +115,7 @@ class Services:
     :param sinks: package -> makes such sinks.
     :param channels: the channels by which people are told of runs, by name.
     :param make_channel: makes one of them.
+    :param workers: compute for runs; None where this process does.
     :param wait: between two readings of a source that failed for the moment.
     """
 
@@ -145,6 +147,7 @@ class Services:
     sinks: Mapping[str, MakeSink] = field(factory=dict)
     channels: Mapping[str, ChannelConnection] = field(factory=dict)
     make_channel: MakeChannel = field(default=_no_channel, eq=False, repr=False)
+    workers: Workers | None = None
     wait: Wait = field(default=time.sleep, eq=False, repr=False)
 
     @cached_property

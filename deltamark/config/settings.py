@@ -28,6 +28,14 @@ from deltamark.domain.secrets import masked
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 from deltamark.domain.work_limits import WorkLimits, memory_fault, threads_fault
+from deltamark.domain.workers import (
+    WorkersAddress,
+    WorkersSetting,
+    cluster_key_fault,
+    cluster_of,
+    workers_address,
+    workers_fault,
+)
 
 FILE_NAME = "deltamark.toml"
 TABLE = "deltamark"
@@ -42,12 +50,17 @@ CHECKPOINT_KEY = "checkpoint_key"
 LEAVE_OUT_UNBUILT = "leave_out_unbuilt"
 ADOPTION = "adoption"
 MEMORY, THREADS, TEMPORARY = "memory", "threads", "temporary"
-KEYS = (*DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, ADOPTION, MEMORY, THREADS, TEMPORARY, TASKS, CONNECTIONS, NOTIFY)
+WORKERS, CLUSTER = "workers", "cluster"
+KEYS = (
+    *DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, ADOPTION, MEMORY, THREADS, TEMPORARY, WORKERS, CLUSTER, TASKS,
+    CONNECTIONS, NOTIFY,
+)  # fmt: skip
 ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in (*DEFAULTS, CHECKPOINT_KEY)}
 LEAVE_OUT_UNBUILT_VARIABLE = f"DELTAMARK_{LEAVE_OUT_UNBUILT.upper()}"
 MEMORY_VARIABLE, THREADS_VARIABLE, TEMPORARY_VARIABLE = (
     f"DELTAMARK_{key.upper()}" for key in (MEMORY, THREADS, TEMPORARY)
 )
+WORKERS_VARIABLE = f"DELTAMARK_{WORKERS.upper()}"
 ADOPTION_VARIABLE = f"DELTAMARK_{ADOPTION.upper()}"
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 SQLITE = "sqlite:///"
@@ -63,7 +76,7 @@ class Settings:
     whether what the configuration has and this version does not is left out instead of being a fault. `adoption`: how
     many values, resources and links a run may convert or remove by adopting a changed configuration. `connections`: how
     each connection is reached, by its name. `limits`: what comparing and computing may take of the machine. `channels`:
-    by which people are told of runs, by name.
+    by which people are told of runs, by name. `workers`: what computes for runs.
     """
 
     store: str = field(repr=masked)
@@ -76,6 +89,7 @@ class Settings:
     connections: Mapping[str, ConnectionSetting] = field(factory=dict)
     limits: WorkLimits = WorkLimits()
     channels: Mapping[str, ChannelSetting] = field(factory=dict)
+    workers: WorkersSetting = WorkersSetting()
 
 
 def load_settings(
@@ -87,6 +101,7 @@ def load_settings(
     export_output: str | Path | None = None,
     leave_out_unbuilt: bool | None = None,
     adoption: int | None = None,
+    workers: str | None = None,
 ) -> Settings:
     """Returns the settings of the workspace in `directory`.
 
@@ -123,7 +138,21 @@ def load_settings(
         connections,
         _limits(directory, environment, from_file),
         channels,
+        WorkersSetting(
+            address=_workers(workers, environment, from_file),
+            cluster=cluster_of(from_file.get(CLUSTER, {}), directory),
+        ),
     )
+
+
+def _workers(option: str | None, environment: Mapping[str, str], from_file: Mapping[str, Any]) -> WorkersAddress | None:
+    name, text = "--workers", option
+    if text is None:
+        name, text = WORKERS_VARIABLE, environment.get(WORKERS_VARIABLE, "").strip()
+    problem = workers_fault(text)
+    if problem is not None:
+        raise ConfigurationError([Fault(None, f"{name} {problem}")])
+    return workers_address(text or from_file.get(WORKERS, ""))
 
 
 def _limits(directory: Path, environment: Mapping[str, str], from_file: Mapping[str, Any]) -> WorkLimits:
@@ -252,6 +281,12 @@ def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> 
             problem = memory_fault(value) if key == MEMORY else threads_fault(value)
             if problem is not None:
                 yield Fault(_location(file, text, key), f"{key} {problem}")
+        elif key == WORKERS:
+            problem = workers_fault(value)
+            if problem is not None:
+                yield Fault(_location(file, text, key), f"{key} {problem}")
+        elif key == CLUSTER:
+            yield from _cluster_faults(value, file, text)
         elif key == ADOPTION:
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 wanted = "write a whole number of 0 or more without quotes, such as 1000"
@@ -260,6 +295,16 @@ def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> 
             is_hidden = key == STORE and isinstance(value, list | dict | str) and value  # it may hold a password
             described = "no text" if is_hidden else shown(value)
             yield Fault(_location(file, text, key), f"{key} is {described}; it must be a text in quotes")
+
+
+def _cluster_faults(value: object, file: ConfigurationFile, text: str) -> Iterator[Fault]:
+    if not isinstance(value, dict):
+        yield Fault(_location(file, text, CLUSTER), f"{CLUSTER} is no table; write [{TABLE}.{CLUSTER}] in a line")
+        return
+    for name, setting in value.items():
+        problem = cluster_key_fault(name, setting)
+        if problem is not None:
+            yield Fault(_location(file, text, name), f"{problem}, in [{TABLE}.{CLUSTER}]")
 
 
 def _module_faults(value: object, location: Location) -> Iterator[Fault]:

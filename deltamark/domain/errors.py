@@ -47,6 +47,8 @@ __all__ = [
     "UsageError",
     "UserStartDenied",
     "UserTaskFailed",
+    "WorkerRefused",
+    "WorkersLost",
 ]
 
 
@@ -536,6 +538,45 @@ class StoreUnreachable(StoreError):
 
     Trying again later may help.
     """
+
+
+class WorkersLost(DeltamarkError):
+    """The workers of a run ended, or cannot be reached.
+
+    Nothing of the task was written.
+
+    :param problem: what happened; a clause without a full stop.
+    :param advice: what to do; a sentence.
+    """
+
+    def __init__(self, problem: str, advice: str) -> None:
+        self.problem = problem
+        self.advice = advice
+        super().__init__(f"{problem}. Nothing of the task was written. {advice}")
+
+    def __reduce__(self) -> tuple[type[WorkersLost], tuple[str, str]]:
+        return WorkersLost, (self.problem, self.advice)
+
+
+class WorkerRefused(DeltamarkError):
+    """A worker would compute with other programs, or from another configuration or store, than the run.
+
+    Nothing of the task was written.
+
+    :param worker: its name.
+    :param differences: what differs, each a clause.
+    """
+
+    def __init__(self, worker: str, differences: Sequence[str]) -> None:
+        self.worker = worker
+        self.differences = tuple(differences)
+        super().__init__(
+            f"{worker} is refused: {'; '.join(self.differences)}. Values might differ with where they are computed. "
+            "Nothing of the task was written. Install the same on every worker, start it again, and resume the run."
+        )
+
+    def __reduce__(self) -> tuple[type[WorkerRefused], tuple[str, tuple[str, ...]]]:
+        return WorkerRefused, (self.worker, self.differences)
 
 
 _ALTERED = "The store was altered or is damaged."

@@ -53,7 +53,7 @@ class FakeStore:
     # Store
 
     @contextmanager
-    def reading(self) -> Iterator[FakeStore]:
+    def reading(self, view: object = None) -> Iterator[FakeStore]:
         yield self
 
     @contextmanager

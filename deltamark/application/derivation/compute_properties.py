@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 from attrs import evolve
 
+from deltamark.application.derivation import inputs
 from deltamark.application.derivation.batch import (
     Tally,
     count_distinct,
@@ -21,6 +22,7 @@ from deltamark.application.derivation.batch import (
 )
 from deltamark.application.derivation.grounds import Grounds
 from deltamark.application.derivation.inputs import InputReader, each_ahead
+from deltamark.application.derivation.parts import Distribution, types_read
 from deltamark.application.derivation.user_functions.answers import Answers, Questions
 from deltamark.application.derivation.user_functions.batches import Calls
 from deltamark.application.derivation.user_functions.cancellation import ReasonToEnd
@@ -29,6 +31,7 @@ from deltamark.application.digests import needed_dependencies
 from deltamark.application.ports.arrow_schemas import REFUSED
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.evaluator import Computation, Inputs
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import ComputedChanges, DerivedRule
 from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
@@ -91,9 +94,11 @@ def compute_properties(services: Services, task: ComputingTask, calls: Calls | N
         work = workload(tx, services.plan, task)
         all_flagged = is_all_flagged(tx)
         tx.watch(services.plan.dependencies)
-        writer = _ComputedWriter(services, tx, Origin(scope.run, scope.ordinal))
+        stages = [*_stages(work.shares)]
+        distribution = _distribution(services, tx, stages, has_removals=bool(work.obsolete))
+        writer = _ComputedWriter(services, tx, Origin(scope.run, scope.ordinal), distribution)
         tally = writer.clear(work.obsolete)
-        for shares in _stages(work.shares):
+        for shares in stages:
             tally += writer.compute(shares, chosen)
         if all_flagged:
             tx.move_flags(tx.head())
@@ -102,6 +107,37 @@ def compute_properties(services: Services, task: ComputingTask, calls: Calls | N
         return tally.result([*messages(task, work), *chosen.messages])
 
     return apply
+
+
+def _distribution(
+    services: Services, tx: Writing, stages: Sequence[Sequence[Share]], *, has_removals: bool
+) -> Distribution | None:
+    """What workers do of a task; None where this process does everything."""
+    if services.workers is None:
+        return None
+    ours = [shares for shares in stages if _is_evaluated_whole(shares)]
+    if not any(_fills_parts(tx, shares[0].entity_type) for shares in ours):
+        return None
+    view = tx.exported_view()
+    if view is None:
+        return None
+    read = set[str]()
+    for shares in ours:
+        reads = [read for share in shares for read in share.planned.reads]
+        read |= types_read(services.configuration, shares[0].entity_type, reads)
+    text = services.configuration_format.write(services.configuration)
+    return Distribution(
+        services.workers, view, services.configuration, text, keeps=read if len(stages) > 1 or has_removals else ()
+    )
+
+
+def _is_evaluated_whole(shares: Sequence[Share]) -> bool:
+    return shares[0].planned.derivation.maker is None and all(share.is_full for share in shares)
+
+
+def _fills_parts(reading: Reading, entity_type: str) -> bool:
+    """Whether an entity type has so many resources that several workers have something to do."""
+    return reading.live_resource_count(entity_type, inputs.AT_ONCE + 1) > inputs.AT_ONCE
 
 
 def _stages(shares: Sequence[Share]) -> Iterator[list[Share]]:
@@ -134,8 +170,9 @@ def _sorted(rows: pa.Table) -> pa.Table:
 class _ComputedWriter:
     """Computes and writes properties inside one transaction, and flags what depends on them."""
 
-    def __init__(self, services: Services, tx: Writing, origin: Origin) -> None:
+    def __init__(self, services: Services, tx: Writing, origin: Origin, distribution: Distribution | None) -> None:
         self._services = services
+        self._distribution = distribution
         self._tx = tx
         self._origin = origin
         self._input_reader = InputReader(tx, services.configuration)
@@ -150,12 +187,18 @@ class _ComputedWriter:
     def compute(self, shares: Sequence[Share], calls: Calls) -> Tally:
         """Computes the values of one stage that are due."""
         is_evaluated = shares[0].planned.derivation.maker is None
-        if is_evaluated and all(share.is_full for share in shares):
+        if _is_evaluated_whole(shares):
             reads = [read for share in shares for read in share.planned.reads]
             derivations = [share.planned.derivation for share in shares]
             grounds = Grounds(shares=tuple(shares), causes=None)
-            inputs = self._noted(self._input_reader.portions(shares[0].entity_type, reads))
-            return self._evaluate_all(shares[0].entity_type, derivations, inputs, grounds)
+            entity_type = shares[0].entity_type
+            if self._distribution is not None and _fills_parts(self._tx, entity_type):
+                streams = self._tx.live_streams(entity_type)
+                self._computed.append(streams)
+                portions = self._distribution.computations(entity_type, derivations, reads, streams)
+                return self._write(entity_type, derivations, portions, grounds)
+            noted = self._noted(self._input_reader.portions(entity_type, reads))
+            return self._evaluate_all(entity_type, derivations, noted, grounds)
         batch = due_batch(self._tx, self._input_reader, shares)
         if batch is None:
             return Tally()
@@ -170,9 +213,9 @@ class _ComputedWriter:
 
     def _noted(self, portions: Iterable[Inputs]) -> Iterator[Inputs]:
         """The same portions, whose resources count as computed."""
-        for inputs in portions:
-            self._computed += inputs.resources.column("stream").chunks
-            yield inputs
+        for portion in portions:
+            self._computed += portion.resources.column("stream").chunks
+            yield portion
 
     def _evaluate_all(
         self, entity_type: str, derivations: Sequence[Derivation], portions: Iterable[Inputs], grounds: Grounds | str
@@ -196,7 +239,7 @@ class _ComputedWriter:
         :param grounds: why the values are written, or the word for why those of all resources are (`WHOLE_REASONS`).
         """
         before, executed, necessary, computed, is_written = self._tx.head(), 0, 0, list[pa.Table](), False
-        refused = [REFUSED.empty_table()]
+        refused, distribution = [REFUSED.empty_table()], self._distribution
         for portion in portions:
             refused += [portion.refused] if portion.refused is not None else []
             executed, necessary = executed + portion.executed, necessary + portion.necessary
@@ -207,10 +250,12 @@ class _ComputedWriter:
                 changes = evolve(changes, whole=grounds) if isinstance(grounds, str) else grounds.added_to(changes)
                 self._tx.put_computed(changes, self._origin)
                 is_written = True
-                if self._input_reader.keeps(entity_type):
+                if self._input_reader.keeps(entity_type) or (distribution and distribution.keeps(entity_type)):
                     computed.append(rows.select(["stream", "computed"]))
         if computed:
             self._input_reader.note_computed(entity_type, pa.concat_tables(computed))
+            if distribution is not None:
+                distribution.note_computed(entity_type, pa.concat_tables(computed))
         if is_written:
             self._tx.flag_changes(before, only=self._needed)
         said = refusals(self._tx, derivations, pa.concat_tables(refused))

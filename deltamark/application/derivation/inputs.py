@@ -81,10 +81,12 @@ class InputReader:
         due: pa.Table | None,
         *,
         ends: Callable[[Hop, pa.Array], pa.Table] | None = None,
+        resources: pa.Table | None = None,
     ) -> Inputs:
         """Some resources, by their streams, with only what is read over paths from them.
 
         :param ends: gives the links of a hop from some resources; None asks the store.
+        :param resources: these resources, where they were read already.
         """
         paths = _paths(reads)
         links: dict[tuple[str, ...], pa.Table] = {}
@@ -97,11 +99,24 @@ class InputReader:
                 reached[path] = self._reading.states(way.leads_to, _far(links[path]))
         return Inputs(
             entity_type=entity_type,
-            resources=self._reading.states(entity_type, streams),
+            resources=self._reading.states(entity_type, streams) if resources is None else resources,
             links=links,
             reached=reached,
             due=due,
         )
+
+    def reached(self, entity_type: str, streams: pa.Array, reads: Iterable[Read]) -> dict[str, pa.Array]:
+        """The streams that paths lead to from some resources, by entity type."""
+        paths = _paths(reads)
+        ends: dict[tuple[str, ...], pa.Array] = {}
+        found: dict[str, list[pa.Array]] = {}
+        for path in _with_prefixes(paths):
+            way = route(self._configuration, entity_type, path)
+            near = streams if len(path) == 1 else ends[path[:-1]]
+            ends[path] = _far(self._reading.ends(way.hops[-1], near))
+            if path in paths:
+                found.setdefault(way.leads_to, []).append(ends[path])
+        return {name: pa.concat_arrays(some).unique() for name, some in found.items()}
 
     def keeps(self, entity_type: str) -> bool:
         """Whether it has read all resources of an entity type, and needs to know what is computed of them."""

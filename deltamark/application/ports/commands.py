@@ -15,6 +15,7 @@ from deltamark.application.ports.records import (
     DerivedRule,
     Discarded,
     Emptied,
+    ExportedView,
     Lease,
     LinkChanges,
     LinkEnds,
@@ -49,6 +50,13 @@ class Writing(Reading, Protocol):
     """
 
     # The transaction
+
+    def exported_view(self) -> ExportedView | None:
+        """What this transaction sees, for other processes to read as long as it lasts.
+
+        None where they cannot: in a dry run, after an event was written, and from a store that only this process has.
+        """
+        ...
 
     @property
     def is_dry_run(self) -> bool:

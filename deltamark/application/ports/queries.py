@@ -97,6 +97,10 @@ class Reading(Protocol):
         """
         ...
 
+    def states_between(self, entity_type: str, first: int, last: int) -> pa.Table:
+        """The live resources of an entity type with these streams and those between them, as `states` gives them."""
+        ...
+
     def live_streams(self, entity_type: str) -> pa.Array:
         """The streams of all live resources of an entity type, in order."""
         ...

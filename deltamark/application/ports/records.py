@@ -234,3 +234,18 @@ class Space:
 
     size: int
     free: int | None
+
+
+@frozen(kw_only=True)
+class ExportedView:
+    """What a transaction sees, for other processes that read the same.
+
+    :param epoch: identifies the store.
+    :param head: the position of the newest event.
+    :param token: by which a server of a database gives it to others; None where they see it as long as the transaction
+        keeps others from writing.
+    """
+
+    epoch: str
+    head: int
+    token: str | None = None

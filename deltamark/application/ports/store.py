@@ -12,7 +12,7 @@ from typing import Protocol
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.queries import Reading
-from deltamark.application.ports.records import Space
+from deltamark.application.ports.records import ExportedView, Space
 from deltamark.domain.errors import StoreError
 from deltamark.domain.history.changes import Position
 
@@ -36,8 +36,12 @@ class Watch(Protocol):
 class Store(Protocol):
     """A database that holds a log and its projections."""
 
-    def reading(self) -> AbstractContextManager[Reading]:
-        """Opens a consistent view for the `with` block."""
+    def reading(self, view: ExportedView | None = None) -> AbstractContextManager[Reading]:
+        """Opens a consistent view for the `with` block.
+
+        :param view: what a transaction of another process sees, which is read instead of what is there now.
+        :raises StoreError: if that transaction has ended.
+        """
         ...
 
     def transaction(self) -> AbstractContextManager[Writing]:

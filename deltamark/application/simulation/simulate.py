@@ -91,7 +91,7 @@ def simulate(
             earlier = _with(then, other)
             notes = [*_waiting(reading, earlier)] if position is None else []
         progress(1, steps)
-        target = evolve(other, store=scratch)
+        target = evolve(other, store=scratch, workers=None)
         if position is not None:
             notes += _computed_then(scratch, earlier)
         with _fixed(scratch) as before:
@@ -154,7 +154,7 @@ def _computed_then(scratch: Store, earlier: Services | str) -> list[str]:
             f"The configuration of that moment cannot be computed with ({earlier}): all keys and classifications count "
             "as added."
         ]
-    computation = _Computation(evolve(earlier, store=scratch), without=DerivationKind.PROPERTY)
+    computation = _Computation(evolve(earlier, store=scratch, workers=None), without=DerivationKind.PROPERTY)
     return computation.compute(earlier.configuration.jobs)
 
 

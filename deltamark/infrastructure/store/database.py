@@ -242,6 +242,13 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def exported_snapshot(self) -> str | None:
+        """Gives what this transaction sees to other sessions as long as it lasts, and returns the name for it.
+
+        None where they see it anyhow while this transaction keeps others from writing.
+        """
+
+    @abstractmethod
     def log_end(self) -> int:
         """Returns the stored newest position, 0 in a new store."""
 

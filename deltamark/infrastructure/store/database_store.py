@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from eventsourcing.persistence import PersistenceError
 
 from deltamark.application.ports.commands import Writing
+from deltamark.application.ports.records import ExportedView
 from deltamark.application.ports.store import Clock
 from deltamark.domain.errors import ROW_ERRORS, DeltamarkError, StoreError, StoreMissing, store_damaged
 from deltamark.infrastructure.store.database import Database
@@ -35,8 +36,11 @@ class DatabaseStore(ABC, Generic[DriverError]):
         self._dry_runs = threading.local()
 
     @abstractmethod
-    def _reading_transaction(self) -> AbstractContextManager[Database]:
-        """A transaction that reads one state of the store."""
+    def _reading_transaction(self, token: str | None = None) -> AbstractContextManager[Database]:
+        """A transaction that reads one state of the store.
+
+        :param token: of an exported view, which is read instead of what is there now.
+        """
 
     @abstractmethod
     def _writing_transaction(self) -> AbstractContextManager[Writing]:
@@ -55,20 +59,25 @@ class DatabaseStore(ABC, Generic[DriverError]):
         return getattr(self._dry_runs, "new_database", None)
 
     @contextmanager
-    def reading(self) -> Iterator[StoreReading]:
+    def reading(self, view: ExportedView | None = None) -> Iterator[StoreReading]:
         with (
             self._explained_errors(),
-            self._database() as database,
-            closing(StoreReading(database, self._mapper, self._clock)) as view,
+            self._database(None if view is None else view.token) as database,
+            closing(StoreReading(database, self._mapper, self._clock)) as reading,
         ):
-            yield view
+            if view is not None and (reading.epoch(), reading.head()) != (view.epoch, view.head):
+                raise StoreError(
+                    f"{self._name}: it is not what the run sees: position {reading.head():,} in place of "
+                    f"{view.head:,}, or another store. The run has ended, or the settings name another store."
+                )
+            yield reading
 
     @contextmanager
-    def _database(self) -> Iterator[Database]:
+    def _database(self, token: str | None = None) -> Iterator[Database]:
         if self._dry_run is not None:
             yield self._dry_run()
             return
-        with self._reading_transaction() as database:
+        with self._reading_transaction(token) as database:
             yield database
 
     @contextmanager

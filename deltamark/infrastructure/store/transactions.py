@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attrs import frozen
 
-from deltamark.application.ports.records import Discarded, Subjects
+from deltamark.application.ports.records import Discarded, ExportedView, Subjects
 from deltamark.application.ports.store import Clock
 from deltamark.domain.errors import ConcurrentRun, to_the_second
 from deltamark.domain.history.changes import Position
@@ -92,6 +92,12 @@ class StoreWriting(
     """All queries and commands, in one writing transaction."""
 
     is_dry_run = False
+
+    def exported_view(self) -> ExportedView | None:
+        """What others may read as this transaction does: what was committed when it began."""
+        if self.is_dry_run or self._next != self._first:
+            return None
+        return ExportedView(epoch=self.epoch(), head=self.head(), token=self._db.exported_snapshot())
 
 
 class DryRunWriting(StoreWriting):

@@ -20,6 +20,7 @@ from deltamark.config.settings import (
     ADOPTION_VARIABLE,
     ENVIRONMENT,
     LEAVE_OUT_UNBUILT_VARIABLE,
+    WORKERS_VARIABLE,
     Settings,
     load_settings,
 )
@@ -52,6 +53,7 @@ class Workspace:
     debug: bool
     leave_out_unbuilt: bool | None = None
     adoption: int | None = None
+    workers: str | None = None
 
     def settings(self, *, runs_code: bool = False) -> Settings:
         """The settings of the working directory.
@@ -69,6 +71,7 @@ class Workspace:
             export_output=self.export_output,
             leave_out_unbuilt=self.leave_out_unbuilt,
             adoption=self.adoption,
+            workers=self.workers,
         )
         use_work_limits(settings.limits)
         return evolve(settings, tasks=tuple(evolve(module, may_run=runs_code) for module in settings.tasks))
@@ -86,6 +89,7 @@ class Workspace:
             ENVIRONMENT["export_output"]: str(settings.export_output),
             LEAVE_OUT_UNBUILT_VARIABLE: str(settings.leave_out_unbuilt).lower(),
             ADOPTION_VARIABLE: str(settings.adoption),
+            WORKERS_VARIABLE: str(settings.workers.address or "none"),
         }
 
     def loaded(self) -> CheckedConfiguration:
@@ -176,6 +180,7 @@ class Workspace:
                     adoption_limit=settings.adoption,
                     connections=settings.connections if reads_files else {},
                     channels=settings.channels,
+                    workers=bootstrap.NO_WORKERS if dry_run or reading_only else settings.workers,
                 )
             except StoreError as e:
                 raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e

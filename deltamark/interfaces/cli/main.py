@@ -83,6 +83,11 @@ class Commands(GuessingGroup):
     metavar="N",
     help="How many values, resources and links a run may convert or remove by adopting a configuration.",
 )
+@click.option(
+    "--workers",
+    metavar="WORKERS",
+    help="What computes for runs: none, processes:N, dask://127.0.0.1:PORT or tls://HOST:PORT.",
+)
 @click.option("--utc", is_flag=True, help="Show times in UTC, not in the zone of this machine (TZ).")
 @click.option("--no-pager", is_flag=True, help="Do not show long results by a pager (PAGER, or less).")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress: only results, warnings and errors.")
@@ -96,6 +101,7 @@ def deltamark(
     export_output: str | None,
     leave_out_unbuilt: bool | None,
     adoption: int | None,
+    workers: str | None,
     utc: bool,
     no_pager: bool,
     quiet: bool,
@@ -111,7 +117,7 @@ def deltamark(
 
     show_in_utc(utc)
     be_quiet(quiet)
-    ctx.obj = Workspace(store, configuration, export_output, debug, leave_out_unbuilt, adoption)
+    ctx.obj = Workspace(store, configuration, export_output, debug, leave_out_unbuilt, adoption, workers)
     warn_of_password(STORE, store)
 
 

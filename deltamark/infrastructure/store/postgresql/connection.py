@@ -113,6 +113,9 @@ class Pool:
         if not begin:
             return
         first, _, rest = begin.partition(";")
+        if rest.lstrip().startswith("SET TRANSACTION"):  # the server takes it before any query only
+            snapshot, _, rest = rest.partition(";")
+            first = f"{first};{snapshot}"
         try:
             connection.execute(f"{first}; {mark_condition(self._settings[MARK])}; {rest}")
         except errors.DivisionByZero:

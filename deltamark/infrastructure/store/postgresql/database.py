@@ -237,6 +237,9 @@ class PostgreSQLDatabase(Database):
         self.execute("DROP TABLE IF EXISTS staged")
         self.execute(f"CREATE TEMP TABLE staged ON COMMIT DROP AS SELECT {chosen} FROM {table} WITH NO DATA")
 
+    def exported_snapshot(self) -> str | None:
+        return str(self.one("SELECT pg_export_snapshot()"))
+
     def log_end(self) -> int:
         return int(self.one("SELECT position FROM log_end"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -16,7 +17,7 @@ from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.records import Space
 from deltamark.application.ports.store import Clock, Watch
-from deltamark.domain.errors import DeltamarkError, StoreUnreachable, UsageError
+from deltamark.domain.errors import DeltamarkError, StoreError, StoreUnreachable, UsageError
 from deltamark.domain.history.changes import Position
 from deltamark.domain.processes import ProcessState
 from deltamark.infrastructure.store.database_store import DatabaseStore
@@ -50,6 +51,15 @@ _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK_LOG}"
 _RENEW = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout TO '1s'"
 """Without the lock of writers, which another run may hold for any time."""
+
+_SNAPSHOT = re.compile(r"[0-9A-Fa-f]{1,16}(-[0-9A-Fa-f]{1,16}){1,2}")
+
+
+def _read_exported(snapshot: str) -> str:
+    if not _SNAPSHOT.fullmatch(snapshot):
+        raise StoreError("the name of an exported snapshot is not one that PostgreSQL gives.")
+    return f"{_READ}; SET TRANSACTION SNAPSHOT '{snapshot}'"
+
 
 _LOCKED = """JOIN pg_locks l USING (pid)
     WHERE l.relation = 'log_end'::regclass AND l.mode = 'ExclusiveLock' AND l.granted"""
@@ -120,8 +130,8 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
         return self._recorder
 
     @contextmanager
-    def _reading_transaction(self) -> Iterator[PostgreSQLDatabase]:
-        with self._connection(_READ) as connection:
+    def _reading_transaction(self, token: str | None = None) -> Iterator[PostgreSQLDatabase]:
+        with self._connection(_READ if token is None else _read_exported(token)) as connection:
             yield PostgreSQLDatabase(connection)
 
     @contextmanager

@@ -64,6 +64,11 @@ class DerivedQueries(Queries):
         sql = f"{columns} WHERE {self._db.among_numbers('stream', 1)} ORDER BY stream"
         return self._db.table(sql, (self._db.array(among.to_pylist()),), _states())
 
+    def states_between(self, entity_type: str, first: int, last: int) -> pa.Table:
+        sql = """SELECT stream, state, computed FROM resources
+            WHERE stream BETWEEN ?2 AND ?3 AND entity_type=?1 AND live ORDER BY stream"""
+        return self._db.table(sql, (self._type_id(entity_type), first, last), _states())
+
     def live_streams(self, entity_type: str) -> pa.Array:
         sql = f"SELECT stream FROM resources {self._db.unindexed} WHERE entity_type=?1 AND live ORDER BY stream"
         found = self._db.table(sql, (self._type_id(entity_type),), _streams())

@@ -224,6 +224,9 @@ class SQLiteDatabase(Database):
         sql = f"UPDATE {table} SET {settings} WHERE {conditions}"
         return self._connection.executemany(sql, _rows([*columns.values(), *keys.values()])).rowcount
 
+    def exported_snapshot(self) -> str | None:
+        return None
+
     def log_end(self) -> int:
         """What SQLite itself keeps for a table with AUTOINCREMENT."""
         return int(self.one("SELECT seq FROM sqlite_sequence WHERE name='stored_events'") or 0)

@@ -113,7 +113,7 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
         )
 
     @contextmanager
-    def _reading_transaction(self) -> Iterator[SQLiteDatabase]:
+    def _reading_transaction(self, token: str | None = None) -> Iterator[SQLiteDatabase]:
         with self._datastore.get_connection(commit=False) as connection, connection.transaction(commit=False):
             assert isinstance(connection, ChangeConnection)
             if self._read_only is not None:
