@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from random import Random
 from typing import Any
 
 import pytest
@@ -32,15 +31,13 @@ def desk(url: str) -> Desk:
 
 
 class ThreadWorkers:
-    """Threads of this process, each with what a worker has; they are done in an order that a seed decides."""
+    """Threads of this process, each with what a worker has."""
 
-    def __init__(self, count: int, url: str, seed: int = 0) -> None:
+    def __init__(self, count: int, url: str) -> None:
         self.parallel = count
         self.calls = 0
         self._desk = desk(url)
-        self._random = Random(seed)
         self._pool = ThreadPoolExecutor(count)
-        self._waiting: list[Callable[[], None]] = []
 
     def submit(self, function: Any, /, *arguments: Any) -> Future[Any]:
         self.calls += 1
@@ -93,3 +90,32 @@ def test_the_log_is_the_same_with_any_number_of_workers(new_organisation_of, day
     assert workers.calls
     assert shared.derived() == alone.derived()
     assert logged(shared) == logged(alone)
+
+
+def in_order_of_completion(workers: Any, function: Any, some: Any) -> Iterator[tuple[Any, Any]]:
+    """What `in_order` must not do, where the last part is done first."""
+    futures = [(part, workers.submit(function, part)) for part in some]
+    for part, future in reversed(futures):
+        yield part, future.result()
+
+
+def test_the_order_of_completion_would_be_found(new_organisation_of, monkeypatch):
+    alone, shared = new_organisation_of(), new_organisation_of()
+    with_workers(shared, 2)
+    monkeypatch.setattr(inputs, "AT_ONCE", 1)
+    alone.run("Complete")
+    monkeypatch.setattr(parts, "in_order", in_order_of_completion)
+    shared.run("Complete")
+
+    assert logged(shared) != logged(alone)
+
+
+def test_values_of_earlier_stages_that_are_not_sent_would_be_found(new_organisation_of, monkeypatch):
+    alone, shared = new_organisation_of(), new_organisation_of()
+    with_workers(shared, 2)
+    monkeypatch.setattr(inputs, "AT_ONCE", 1)
+    alone.run("Complete")
+    monkeypatch.setattr(parts, "_refreshed", lambda states, written: states)
+    shared.run("Complete")
+
+    assert logged(shared) != logged(alone)

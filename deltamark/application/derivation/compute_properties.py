@@ -22,7 +22,7 @@ from deltamark.application.derivation.batch import (
 )
 from deltamark.application.derivation.grounds import Grounds
 from deltamark.application.derivation.inputs import InputReader, each_ahead
-from deltamark.application.derivation.parts import Distribution, types_read
+from deltamark.application.derivation.parts import Distribution, in_stream_order, types_read
 from deltamark.application.derivation.user_functions.answers import Answers, Questions
 from deltamark.application.derivation.user_functions.batches import Calls
 from deltamark.application.derivation.user_functions.cancellation import ReasonToEnd
@@ -161,12 +161,6 @@ def _ahead(portions: Iterator[Computation]) -> Iterator[Computation]:
             yield portion
 
 
-def _sorted(rows: pa.Table) -> pa.Table:
-    """The rows in the order of their streams, which they mostly have: sorting copies all texts."""
-    streams = rows.column("stream").to_numpy()
-    return rows if bool((streams[1:] > streams[:-1]).all()) else rows.sort_by("stream")
-
-
 class _ComputedWriter:
     """Computes and writes properties inside one transaction, and flags what depends on them."""
 
@@ -245,7 +239,7 @@ class _ComputedWriter:
             executed, necessary = executed + portion.executed, necessary + portion.necessary
             if portion.rows.num_rows:
                 # Sorted, so that SQLite and PostgreSQL write the same log.
-                rows = _sorted(portion.rows)
+                rows = in_stream_order(portion.rows)
                 changes = ComputedChanges(entity_type=entity_type, rows=rows)
                 changes = evolve(changes, whole=grounds) if isinstance(grounds, str) else grounds.added_to(changes)
                 self._tx.put_computed(changes, self._origin)

@@ -113,6 +113,12 @@ def _refreshed(states: pa.Table, written: Iterable[Packed]) -> pa.Table:
     return states
 
 
+def in_stream_order(rows: pa.Table) -> pa.Table:
+    """The rows in the order of their streams, which they mostly have: sorting copies all texts."""
+    streams = rows.column("stream").to_numpy()
+    return rows if bool((streams[1:] > streams[:-1]).all()) else rows.sort_by("stream")
+
+
 _Result = TypeVar("_Result")
 
 
@@ -177,9 +183,9 @@ class Distribution:
     def note_computed(self, entity_type: str, rows: pa.Table) -> None:
         """Takes account of computed properties that were written.
 
-        :param rows: ``stream`` and ``computed``, by stream.
+        :param rows: ``stream`` and ``computed``.
         """
-        self._fresh.setdefault(entity_type, []).append(rows)
+        self._fresh.setdefault(entity_type, []).append(in_stream_order(rows))
 
     def computations(
         self, entity_type: str, derivations: Sequence[Derivation], reads: Sequence[Read], streams: pa.Array

@@ -98,7 +98,7 @@ def explained(inner: Future[Any], explain: Callable[[BaseException], BaseExcepti
     outer: Future[Any] = Future()
 
     def take(done: Future[Any]) -> None:
-        if not outer.set_running_or_notify_cancel():
+        if outer.done() or not outer.set_running_or_notify_cancel():
             return
         try:
             outer.set_result(done.result())
