@@ -40,6 +40,12 @@ def test_importing_loads_no_heavy_package(code: str) -> None:
     assert loaded_by(code).isdisjoint(HEAVY)
 
 
+def test_the_package_is_the_command_line() -> None:
+    done = subprocess.run([sys.executable, "-m", "deltamark", "--version"], capture_output=True, text=True, check=True)
+
+    assert deltamark.__version__ in done.stdout
+
+
 def test_every_public_name_can_be_had() -> None:
     names: dict[str, object] = {}
     exec("from deltamark import *", names)  # noqa: S102

@@ -77,6 +77,14 @@ class DeltaDocument(TypedDict):
     other_key: NotRequired[str]
 
 
+class ListedResource(TypedDict):
+    """A resource of those that were looked for, without its links."""
+
+    key: str
+    properties: dict[str, Plain]
+    computed: list[str]
+
+
 class ExportedDocument(TypedDict):
     """A resource of a list, with the keys that its links lead to."""
 

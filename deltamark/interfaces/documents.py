@@ -55,6 +55,7 @@ from deltamark.interfaces.document_types import (
     JobHealthDocument,
     KeyDocument,
     LeftOutDocument,
+    ListedResource,
     OperatorDocument,
     PairDocument,
     ResourceDocument,
@@ -246,6 +247,15 @@ def _bound(change: LoggedChange | None) -> dict[str, Any] | None:
 def exported_document(resource: ExportedResource) -> ExportedDocument:
     """A resource of an export."""
     return {"key": resource.key, "properties": dict(resource.values), "links": resource.links}
+
+
+def listed_document(resource: Resource) -> ListedResource:
+    """A resource of those that were looked for."""
+    return {
+        "key": resource.ref.key,
+        "properties": dict(resource.values),
+        "computed": sorted(resource.computed),
+    }
 
 
 def resource_document(resource: Resource, links: Iterable[LinkRef]) -> ResourceDocument:

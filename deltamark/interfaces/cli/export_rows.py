@@ -15,9 +15,14 @@ def export_listing(model: TypeModel, documents: Iterable[Document]) -> Listing:
 
     An association that leads to one resource shows its key, one that may lead to several a JSON list.
     """
-    columns = [member("key"), *(_property(p) for p in model.properties)]
+    columns = columns_of_values(model)
     columns += [_links(a.identifier, is_collection=a.is_property1_collection) for a in model.associations]
     return Listing(documents=documents, columns=columns)
+
+
+def columns_of_values(model: TypeModel) -> list[Column]:
+    """The key and the properties of a resource."""
+    return [member("key"), *(_property(p) for p in model.properties)]
 
 
 def _property(declared: Property) -> Column:

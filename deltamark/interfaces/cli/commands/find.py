@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
-from deltamark.application.history.history import ExportedResource
 from deltamark.domain.values import Value
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
-from deltamark.interfaces.cli.export_rows import export_listing
+from deltamark.interfaces.cli.export_rows import columns_of_values
 from deltamark.interfaces.cli.parameters import CONDITION, Name, WholeNumber, conditions
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import one_line, say
-from deltamark.interfaces.documents import exported_document
+from deltamark.interfaces.documents import listed_document
 
 
 @click.command(epilog="Example: deltamark types")
@@ -70,9 +71,8 @@ def find(
     with workspace.engine(reading_only=True) as engine:
         page = engine.resources(entity_type, after=after, prefix=prefix, where=conditions(where), limit=limit)
         model = engine.type_model(entity_type)
-    found = (ExportedResource(key=one.ref.key, values=one.values, links={}) for one in page.resources)
-    listing = export_listing(model, map(exported_document, found))
-    render(Listing(documents=listing.documents, columns=listing.columns[: 1 + len(model.properties)]), form)
+    documents: Iterator[Document] = ({**listed_document(resource)} for resource in page.resources)
+    render(Listing(documents=documents, columns=columns_of_values(model)), form)
     if page.more and page.scanned_to is not None:
         say(one_line(f"There are more: --after '{page.scanned_to}' shows the next, --limit more at once."))
 

@@ -17,13 +17,14 @@ from deltamark.interfaces.document_types import (
     CauseDocument,
     ExportedDocument,
     HealthDocument,
-    Plain,
+    ListedResource,
     ResourceDocument,
 )
 from deltamark.interfaces.documents import (
     cause_document,
     exported_document,
     health_document,
+    listed_document,
     resource_document,
 )
 from deltamark.interfaces.http.api.parameters import (
@@ -95,14 +96,6 @@ class HorizonDocument(TypedDict):
     position: int
     run: int
     task: str
-
-
-class ListedResource(TypedDict):
-    """A resource of a page."""
-
-    key: str
-    properties: dict[str, Plain]
-    computed: list[str]
 
 
 class ResourcesPage(TypedDict):
@@ -216,10 +209,7 @@ def resources(
 
     def page(start: str | None, most: int, budget_s: float | None) -> tuple[list[ListedResource], str | None, bool]:
         found = engine.resources(entity_type, after=start, prefix=prefix, where=where, limit=most, budget_s=budget_s)
-        rows: list[ListedResource] = [
-            {"key": item.ref.key, "properties": dict(item.values), "computed": sorted(item.computed)}
-            for item in found.resources
-        ]
+        rows = [listed_document(item) for item in found.resources]
         return rows, found.scanned_to, found.more
 
     if form is Form.JSON:
