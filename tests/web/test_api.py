@@ -324,6 +324,8 @@ def test_csv_holds_no_formula_unless_it_is_asked_for(clients: dict[str, Any]) ->
 
 
 def test_what_happens_is_measured_without_names(clients: dict[str, Any]) -> None:
+    assert clients["reader"].get(f"{A}/resource", params={**PERSON, "key": "E00001"}).status_code == 200
+
     text = clients["reader"].get("/metrics").text
 
     assert "deltamark_log_position" in text
