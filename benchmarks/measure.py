@@ -178,8 +178,9 @@ def _import_everything() -> None:
         if not module.name.endswith("__main__"):
             with suppress(ModuleNotFoundError):  # it comes with an extra
                 import_module(module.name)
-    for name in ("numpy", "pyarrow.compute"):
-        import_module(name)
+    for name in ("numpy", "pyarrow.compute", "pandas"):  # Arrow imports pandas with the first array where it is there
+        with suppress(ModuleNotFoundError):
+            import_module(name)
 
 
 def report(work: Callable[[], tuple[JobRun, Engine] | None]) -> None:

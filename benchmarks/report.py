@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 SIZES = (1_000_000, 500_000, 200_000, 100_000, 50_000, 20_000, 10_000)
-FIXED_S, PERSON_S = 150.0, 0.0055
+FIXED_S, PERSON_S = 300.0, 0.005
 """What all parts take on two quiet processors: whatever the size, and for each person."""
 GROWTH_S = 0.00035
 """What growth takes for each person of its largest size beyond --people."""

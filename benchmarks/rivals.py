@@ -324,6 +324,7 @@ class EventSourcing(Rival):
     package = "eventsourcing"
     modules = ("eventsourcing.application", "eventsourcing.sqlite")
     setting = f"an aggregate a person, saved {_BATCH:,} at a time, SQLite as the library sets it"
+    at_most = 20_000
 
     def apply(self, extract: Path) -> None:
         person, application = self._application()

@@ -59,7 +59,7 @@ def test_a_part_that_fails_is_told_and_lets_the_others_go_on(bench: Bench) -> No
 
 def test_the_size_fits_the_time() -> None:
     assert [report.size_for(minutes) for minutes in (0.1, 10_000.0)] == [report.SIZES[-1], report.SIZES[0]]
-    assert all(report.minutes_for(report.size_for(minutes), report.size_for(minutes)) <= minutes for minutes in (5, 15))
+    assert all(report.minutes_for(report.size_for(minutes), report.size_for(minutes)) <= minutes for minutes in (7, 15))
 
 
 def test_a_figure_has_its_median_its_rate_and_its_ratio(bench: Bench) -> None:
