@@ -54,6 +54,34 @@ def test_keys_open_pages_and_the_search_box(new_window: NewWindow) -> None:
     page.wait_for_url("**/resource?type=HR_Person&key=E00002")
 
 
+def test_what_accepting_would_do_is_shown_before_it_is_done(new_window: NewWindow, served: Served) -> None:
+    head = served.engine.position()
+    page = new_window(role=Role.REVIEWER, reduced_motion="reduce").open("/held/6")
+
+    page.click("text=Try it")
+
+    flagged = page.locator("tr", has_text="SetRecentlyModifiedFlag")
+    expect(flagged).to_be_visible(timeout=PATIENCE_MS)
+    assert int(flagged.locator("[data-label=flagged]").inner_text()) > 0
+    assert served.engine.position() == head
+
+
+def test_a_verification_is_followed_to_its_end(new_window: NewWindow) -> None:
+    page = new_window(role=Role.OPERATOR).open("/integrity")
+
+    page.click("text=Verify the log and the state")
+
+    expect(page.locator("text=the log is whole")).to_be_visible(timeout=PATIENCE_MS)
+    assert new_window(role=Role.READER).open("/integrity").locator("form[action='/verifications']").count() == 0
+
+
+def test_a_reader_is_not_led_to_what_only_reviewers_see(new_window: NewWindow) -> None:
+    window = new_window(role=Role.READER)
+
+    for address in ("/", "/runs", "/runs/6"):
+        assert window.open(address).locator("a[href^='/held']").count() == 0, address
+
+
 def test_a_graph_is_drawn_with_all_its_boxes_and_leads_to_pages(new_window: NewWindow) -> None:
     page = new_window().open("/resource?type=HR_Person&key=E00002")
     boxes = page.locator("[data-graph] rect")

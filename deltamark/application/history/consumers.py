@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Event
 from typing import Protocol
 
@@ -218,8 +218,10 @@ def consumer_statuses(reading: Reading) -> list[ConsumerStatus]:
     """All consumers by name, each with what it has still to read."""
     horizons = reading.horizons()
     statuses = []
-    for place in reading.consumers():
-        behind, oldest = reading.changes_beyond(place.position)
+    places = reading.consumers()
+    waiting = _changes_beyond(reading, {place.position for place in places})
+    for place in places:
+        behind, oldest = waiting[place.position]
         missed = [horizon for horizon in horizons if horizon.position > place.position]
         statuses.append(
             ConsumerStatus(
@@ -230,3 +232,15 @@ def consumer_statuses(reading: Reading) -> list[ConsumerStatus]:
             )
         )
     return statuses
+
+
+def _changes_beyond(reading: Reading, positions: Iterable[Position]) -> dict[Position, tuple[int, Position | None]]:
+    """How many changes lie beyond each position, and the first of them. Each change is counted once."""
+    found: dict[Position, tuple[int, Position | None]] = {}
+    until: Position | None = None
+    count, oldest = 0, None
+    for position in sorted(positions, reverse=True):
+        more, first = reading.changes_beyond(position, until)
+        until, count, oldest = position, count + more, oldest if first is None else first
+        found[position] = count, oldest
+    return found

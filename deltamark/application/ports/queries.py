@@ -553,8 +553,8 @@ class Reading(Protocol):
         """The place of a program, or None where there is none of that name."""
         ...
 
-    def changes_beyond(self, position: Position) -> tuple[int, Position | None]:
-        """How many changes lie beyond a position, and the position of the first of them."""
+    def changes_beyond(self, position: Position, until: Position | None = None) -> tuple[int, Position | None]:
+        """How many changes lie beyond a position, up to another one or the end, and where the first is."""
         ...
 
     def dead_letters(self, sink: str | None = None) -> list[DeadLetter]:

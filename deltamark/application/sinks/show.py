@@ -34,7 +34,8 @@ def sink_statuses(services: Services) -> list[SinkStatus]:
     """The sinks of the configuration, in document order."""
     with services.store.reading() as reading:
         known = {status.name: status for status in consumer_statuses(reading)}
-        beginning, _ = reading.changes_beyond(0)
+        is_new = any(sink.identifier not in known for sink in services.configuration.sinks)
+        beginning = reading.changes_beyond(0)[0] if is_new else 0  # counts the whole log
         letters = [letter for letter in reading.dead_letters() if letter.is_open]
     statuses = []
     for sink in services.configuration.sinks:

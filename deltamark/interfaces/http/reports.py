@@ -203,11 +203,21 @@ class Reports:
 
         :raises ReportNotFound: if there is none.
         """
-        found = self._kept.get(identifier)
-        if found is None or found.kind is not kind:
+        found = self.of(identifier)
+        if found.kind is not kind:
             raise ReportNotFound(
                 f"there is no such {kind.value}. The server keeps the newest {MOST_KEPT} until it ends."
             )
+        return found
+
+    def of(self, identifier: str) -> Report:
+        """A report of any kind.
+
+        :raises ReportNotFound: if there is none.
+        """
+        found = self._kept.get(identifier)
+        if found is None:
+            raise ReportNotFound(f"there is no such report. The server keeps the newest {MOST_KEPT} until it ends.")
         return found
 
     def close(self) -> None:

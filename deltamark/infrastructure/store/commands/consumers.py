@@ -16,6 +16,8 @@ from deltamark.infrastructure.store.queries.state import Queries
 from deltamark.infrastructure.store.row_seals import checked_rows
 from deltamark.infrastructure.store.session import Session
 
+_LAST = 2**63 - 1
+
 
 class ConsumerQueries(Queries):
     """Queries about the places of programs."""
@@ -42,10 +44,10 @@ class ConsumerQueries(Queries):
             moves=moves,
         )
 
-    def changes_beyond(self, position: int) -> tuple[int, int | None]:
+    def changes_beyond(self, position: int, until: int | None = None) -> tuple[int, int | None]:
         sql = f"""SELECT count(*), min(notification_id) FROM stored_events
-            WHERE notification_id>?1 AND {self._db.among_texts("topic", 2)}"""
-        row = self._db.row(sql, (position, self._db.array(CHANGE_TOPICS)))
+            WHERE notification_id>?1 AND notification_id<=?3 AND {self._db.among_texts("topic", 2)}"""
+        row = self._db.row(sql, (position, self._db.array(CHANGE_TOPICS), _LAST if until is None else until))
         assert row is not None, "an aggregate has a row"
         return row[0], row[1]
 

@@ -62,9 +62,11 @@ class HistoryQueries(RunQueries):
         kind = self._association_id(association)
         parameters: tuple[Any, ...] = (kind,) if ends is None else (kind, ends[0] or 0, ends[1] or 0)
         chosen = "" if ends is None else " AND (l.source=?2 OR l.target=?3)"
+        # By the few links of one resource, and not by an index of all links of the association.
+        of_kind = "l.association" if ends is None else "+l.association"
         unindexed = self._db.unindexed if ends is None else ""
         sql = f"""SELECT l.stream FROM links l {unindexed} JOIN resources s ON s.stream = l.source
-            JOIN resources t ON t.stream = l.target WHERE l.association=?1{chosen} ORDER BY s.key, t.key"""
+            JOIN resources t ON t.stream = l.target WHERE {of_kind}=?1{chosen} ORDER BY s.key, t.key"""
         return self._facts_in_order(self._db.rows(sql, parameters))
 
     def _facts_in_order(self, streams: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[int, Any]]]:

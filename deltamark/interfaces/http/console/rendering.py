@@ -65,6 +65,7 @@ def environment() -> Environment:
         "log_url": log_url,
         "main_pages": MAIN_PAGES,
         "operator": Role.OPERATOR,
+        "reviewer": Role.REVIEWER,
         "resource_url": resource_url,
         "url": url,
         "version": __version__,

@@ -21,7 +21,9 @@ from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.children import Runs
 from deltamark.interfaces.http.console.pages.answers import ROWS, Form, number_in, page, refuse_partial_sight
 from deltamark.interfaces.http.console.pages.overview import why_held_back
-from deltamark.interfaces.http.dependencies import TheEngine, TheRuns, TheUser
+from deltamark.interfaces.http.console.pages.reports import ShownReport, shown_report
+from deltamark.interfaces.http.dependencies import TheEngine, TheReports, TheRuns, TheUser
+from deltamark.interfaces.http.reports import ReportKind, Reports
 from deltamark.interfaces.http.users import Role, User
 
 KINDS = ("deleted", "updated", "created", "unlinked", "linked")
@@ -175,6 +177,7 @@ def held(
     engine: TheEngine,
     user: TheUser,
     runs: TheRuns,
+    reports: TheReports,
     number: FromPath[int],
     kind: FromQuery[str] = "",
     type: FromQuery[str] = "",  # noqa: A002, the name in the address
@@ -192,21 +195,29 @@ def held(
         key=key,
         after=number_in(after, "the number of a row") or 0,
     )
-    return page("held.html", engine, user, "Runs", shown=shown)
+    return page("held.html", engine, user, "Runs", shown=shown, effect=_effect(reports, number))
 
 
 @post("/held/{number:int}", opt={ROLE: Role.REVIEWER}, sync_to_thread=True)
-def decide(engine: TheEngine, user: TheUser, runs: TheRuns, number: FromPath[int], data: Form) -> Redirect | Template:
+def decide(
+    engine: TheEngine, user: TheUser, runs: TheRuns, reports: TheReports, number: FromPath[int], data: Form
+) -> Redirect | Template:
     """Accepts or drops what a run holds back, if it is what the form shows."""
     refuse_partial_sight(user)
     fault = _fault(engine, engine.run(number, with_rows=False), data)
     if fault:
         shown = held_of(engine, number, user, runs)
         shown = evolve(shown, fault=fault, reason=data.get("reason", ""))
-        return page("held.html", engine, user, "Runs", status_code=409, shown=shown)
+        return page("held.html", engine, user, "Runs", status_code=409, shown=shown, effect=_effect(reports, number))
     do = runs.accept if data["deed"] == "accept" else runs.drop
     do(number, user, reason=data["reason"].strip())
     return Redirect(f"/runs/{number}", status_code=303)
+
+
+def _effect(reports: Reports, number: int) -> ShownReport | None:
+    """What accepting would do, as it was tried last."""
+    report = reports.newest(ReportKind.EFFECT, str(number))
+    return None if report is None else shown_report(report)
 
 
 def _fault(engine: Engine, run: JobRun, form: Mapping[str, str]) -> str:

@@ -16,7 +16,9 @@ from deltamark.domain.sources.places import KeptPlace
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.pages.answers import page
-from deltamark.interfaces.http.dependencies import TheEngine, TheUser
+from deltamark.interfaces.http.console.pages.reports import shown_report
+from deltamark.interfaces.http.dependencies import TheEngine, TheReports, TheUser
+from deltamark.interfaces.http.reports import ReportKind
 from deltamark.interfaces.http.users import Role
 
 
@@ -45,9 +47,11 @@ def integrity_of(engine: Engine) -> Integrity:
 
 
 @get("/integrity", opt={ROLE: Role.READER}, sync_to_thread=True)
-def integrity(engine: TheEngine, user: TheUser) -> Template:
+def integrity(engine: TheEngine, user: TheUser, reports: TheReports) -> Template:
     """How far the store can be relied on."""
-    return page("integrity.html", engine, user, "Integrity", shown=integrity_of(engine))
+    made = {report.subject: report for report in reversed(reports.all(ReportKind.VERIFICATION))}
+    verifications = [shown_report(report) for report in made.values()]
+    return page("integrity.html", engine, user, "Integrity", shown=integrity_of(engine), verifications=verifications)
 
 
 ROUTES = (integrity,)

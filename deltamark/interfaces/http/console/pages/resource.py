@@ -30,6 +30,9 @@ from deltamark.interfaces.http.users import Role
 NEIGHBOURS = 24
 """The picture of the links has at most so many others."""
 
+_SEARCHED = 200
+"""A longer value is not searched for by a link."""
+
 NAMED_LINKS = 24
 """More links of one association in one direction are folded."""
 
@@ -48,6 +51,11 @@ class ShownValue:
     is_computed: bool
     rules: tuple[str, ...] = field(converter=as_tuple)
     since: LoggedChange | None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is a text that an address may hold, to search for it."""
+        return isinstance(self.value, str) and len(self.value) <= _SEARCHED and self.value.isprintable()
 
 
 @frozen(kw_only=True)

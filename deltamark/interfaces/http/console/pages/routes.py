@@ -11,13 +11,14 @@ from deltamark.interfaces.http.console.pages import (
     integrity,
     log,
     overview,
+    reports,
     resource,
     resources,
     runs,
     schedule,
 )
 
-_MODULES = (overview, runs, held_back, resources, resource, log, derived, configuration, integrity, schedule)
+_MODULES = (overview, runs, held_back, resources, resource, log, derived, configuration, integrity, reports, schedule)
 
 
 def console() -> Router:
