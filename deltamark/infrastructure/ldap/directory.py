@@ -320,13 +320,15 @@ class _Refresh:
         for entry in self._directory.session.search(
             self._base, self._filter, self._attributes, controls=[request], end=end
         ):
-            state = next((answer for answer in entry.answers if isinstance(answer, SyncState)), None)
-            if state is None:
+            answers = entry.answers
+            state = answers[0] if len(answers) == 1 else next((one for one in answers if type(one) is SyncState), None)
+            if type(state) is not SyncState:
                 raise ValueError(f"the server gave {entry.dn} without its state")
             if state.deleted:
                 self.deleted.append(state.entry_uuid)
             elif entry.attributes:
-                self.found.add(state.entry_uuid)
+                if self._since is not None:
+                    self.found.add(state.entry_uuid)
                 yield entry
 
     def _finish(self, end: Search) -> None:
