@@ -20,6 +20,7 @@ from deltamark.config.connections import (
 )
 from deltamark.config.files import ConfigurationFile, content, display_name
 from deltamark.config.notifications import NOTIFY, ChannelSetting, channel_faults, channel_settings
+from deltamark.config.serve import SERVE, serve_faults, serve_settings
 from deltamark.config.user_modules import TaskModule
 from deltamark.domain.adoption.plan import ADOPTION_LIMIT
 from deltamark.domain.errors import ConfigurationError, Fault
@@ -53,7 +54,7 @@ MEMORY, THREADS, TEMPORARY = "memory", "threads", "temporary"
 WORKERS, CLUSTER = "workers", "cluster"
 KEYS = (
     *DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, ADOPTION, MEMORY, THREADS, TEMPORARY, WORKERS, CLUSTER, TASKS,
-    CONNECTIONS, NOTIFY,
+    CONNECTIONS, NOTIFY, SERVE,
 )  # fmt: skip
 ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in (*DEFAULTS, CHECKPOINT_KEY)}
 LEAVE_OUT_UNBUILT_VARIABLE = f"DELTAMARK_{LEAVE_OUT_UNBUILT.upper()}"
@@ -76,7 +77,8 @@ class Settings:
     whether what the configuration has and this version does not is left out instead of being a fault. `adoption`: how
     many values, resources and links a run may convert or remove by adopting a changed configuration. `connections`: how
     each connection is reached, by its name. `limits`: what comparing and computing may take of the machine. `channels`:
-    by which people are told of runs, by name. `workers`: what computes for runs.
+    by which people are told of runs, by name. `workers`: what computes for runs. `serve`: how the server listens and whom
+    it lets in, as in the file.
     """
 
     store: str = field(repr=masked)
@@ -90,6 +92,7 @@ class Settings:
     limits: WorkLimits = WorkLimits()
     channels: Mapping[str, ChannelSetting] = field(factory=dict)
     workers: WorkersSetting = WorkersSetting()
+    serve: Mapping[str, Any] = field(factory=dict)
 
 
 def load_settings(
@@ -142,6 +145,7 @@ def load_settings(
             address=_workers(workers, environment, from_file),
             cluster=cluster_of(from_file.get(CLUSTER, {}), directory),
         ),
+        serve_settings(from_file.get(SERVE, {}), directory),
     )
 
 
@@ -274,6 +278,8 @@ def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> 
             yield from table_faults(value, partial(location_in, text, file.name))
         elif key == NOTIFY:
             yield from channel_faults(value, partial(location_in, text, file.name, group=NOTIFY))
+        elif key == SERVE:
+            yield from serve_faults(value, lambda setting: _location(file, text, setting or SERVE))
         elif key == LEAVE_OUT_UNBUILT:
             if not isinstance(value, bool):
                 yield Fault(_location(file, text, key), f"{key} is {shown(value)}; write true or false without quotes")

@@ -16,15 +16,18 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Redirect, Template
 from litestar.template.config import TemplateConfig
 
+from deltamark.domain.errors import StoreUnreachable
 from deltamark.engine import Engine
 from deltamark.interfaces.http.api import access, derived, integrity, log, state
 from deltamark.interfaces.http.api import reports as api_reports
+from deltamark.interfaces.http.access_log import SIGNED_IN, AccessLog
 from deltamark.interfaces.http.api import runs as api_runs
 from deltamark.interfaces.http.assets import Asset, assets
 from deltamark.interfaces.http.authentication import (
     EVERYBODY,
     ROLE,
     Authentication,
+    address_of,
     cookie_name,
     require_role,
     session_secret,
@@ -32,7 +35,15 @@ from deltamark.interfaces.http.authentication import (
 from deltamark.interfaces.http.children import Runs
 from deltamark.interfaces.http.console.pages.routes import console
 from deltamark.interfaces.http.console.rendering import environment
-from deltamark.interfaces.http.dependencies import TheAssets, TheEngine, TheLinks, TheMetrics, TheSessions, TheSettings
+from deltamark.interfaces.http.dependencies import (
+    TheAssets,
+    TheEngine,
+    TheLinks,
+    TheMetrics,
+    TheRates,
+    TheSessions,
+    TheSettings,
+)
 from deltamark.interfaces.http.description import described
 from deltamark.interfaces.http.feed import Hub
 from deltamark.interfaces.http.formats import Downloads
@@ -41,6 +52,7 @@ from deltamark.interfaces.http.idempotency import Idempotency
 from deltamark.interfaces.http.metrics import Metrics
 from deltamark.interfaces.http.problems import HANDLERS, SIGN_IN
 from deltamark.interfaces.http.reports import Reports
+from deltamark.interfaces.http.rates import Rates
 from deltamark.interfaces.http.sessions import SESSION_AGE, Links, Sessions
 from deltamark.interfaces.http.settings import HttpSettings
 from deltamark.interfaces.http.tokens import FILE_NAME, Tokens
@@ -78,6 +90,7 @@ def create_app(
     hub = hub or Hub(engine)
     downloads, idempotency = Downloads(), Idempotency(settings.clock)
     metrics = Metrics(engine, hub)
+    rates = Rates(settings.sign_ins_per_minute, settings.requests_per_minute)
     app = Litestar(
         route_handlers=[
             live,
@@ -101,10 +114,11 @@ def create_app(
             "downloads": Provide(lambda: downloads, sync_to_thread=False),
             "idempotency": Provide(lambda: idempotency, sync_to_thread=False),
             "reports": Provide(lambda: reports, sync_to_thread=False),
+            "rates": Provide(lambda: rates, sync_to_thread=False),
             "metrics": Provide(lambda: metrics, sync_to_thread=False),
             "user": Provide(signed_in, sync_to_thread=False),
         },
-        middleware=[Authentication(settings, sessions, tokens)],
+        middleware=[Authentication(settings, sessions, tokens, rates)],
         guards=[require_role],
         exception_handlers=HANDLERS,
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment())),
@@ -114,7 +128,7 @@ def create_app(
         logging_config=None,  # `problems` logs errors
         openapi_config=None,
     )
-    app.asgi_handler = Gate(app.asgi_handler, settings, metrics)
+    app.asgi_handler = Gate(app.asgi_handler, settings, metrics, AccessLog(settings.clock, settings.access_log))
     return app
 
 
@@ -157,13 +171,21 @@ async def live() -> dict[str, str]:
 
 
 @get("/health/ready", opt={ROLE: EVERYBODY})
-async def ready(engine: TheEngine) -> Response[dict[str, str]]:
-    """Says whether the store can be read within a second."""
+async def ready(engine: TheEngine) -> Response[dict[str, Any]]:
+    """Says whether the store can be read within a second, and if not, why, without names and addresses."""
     try:
         await asyncio.wait_for(asyncio.to_thread(engine.position), _READY_S)
-    except Exception:
-        return Response({"state": "not ready"}, status_code=503, headers={"Retry-After": "5"})
-    return Response({"state": "ready"})
+        held_back = await asyncio.wait_for(asyncio.to_thread(engine.held_back), _READY_S)
+    except TimeoutError:
+        reason = "the store did not answer within a second"
+    except StoreUnreachable:
+        reason = "the store cannot be reached"
+    except Exception as e:
+        reason = f"the store cannot be read: {type(e).__name__}"
+    else:
+        reasons = ["changes are held back until a person decides"] if held_back else []
+        return Response({"state": "degraded" if reasons else "ready", "reasons": reasons})
+    return Response({"state": "not ready", "reasons": [reason]}, status_code=503, headers={"Retry-After": "5"})
 
 
 @get("/openapi.json", opt={ROLE: EVERYBODY}, sync_to_thread=True)
@@ -198,14 +220,21 @@ def sign_in(
     links: TheLinks,
     sessions: TheSessions,
     settings: TheSettings,
+    rates: TheRates,
     token: FromQuery[str | None] = None,
 ) -> Template | Redirect:
     """Signs in by a link that works once; without one it says how to sign in."""
+    address = address_of(request.scope, settings)
+    if token is not None and address is not None:
+        rates.sign_ins.refuse_too_many(address)
     user = None if token is None else links.redeem(token)
     if user is None:
+        if token is not None and address is not None:
+            rates.sign_ins.add(address)
         status = 200 if token is None else 401
         return Template("sign_in.html", context={"is_refused": token is not None, "user": None}, status_code=status)
     secret = sessions.begin(user, instead_of=session_secret(request.scope, settings))
+    request.scope[SIGNED_IN] = user  # type: ignore[literal-required]
     answer = Redirect("/", status_code=303)
     answer.set_cookie(
         cookie_name(settings),

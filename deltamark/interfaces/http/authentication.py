@@ -12,6 +12,7 @@ from litestar.middleware import ASGIMiddleware
 from deltamark.domain.secrets import masked
 from deltamark.domain.values import shown
 from deltamark.interfaces.http.headers import header
+from deltamark.interfaces.http.rates import Rates
 from deltamark.interfaces.http.sessions import Sessions
 from deltamark.interfaces.http.settings import HttpSettings, is_from
 from deltamark.interfaces.http.tokens import Tokens
@@ -53,8 +54,9 @@ class Authentication(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, settings: HttpSettings, sessions: Sessions, tokens: Tokens | None) -> None:
+    def __init__(self, settings: HttpSettings, sessions: Sessions, tokens: Tokens | None, rates: Rates) -> None:
         self._settings = settings
+        self._rates = rates
         self._sessions = sessions
         self._tokens = tokens
 
@@ -70,19 +72,26 @@ class Authentication(ASGIMiddleware):
     def _user(self, scope: Scope) -> User | None:
         authorization = header(scope, b"authorization")
         if authorization is not None:
-            return self._user_of_token(authorization)
+            return self._user_of_token(authorization, address_of(scope, self._settings))
         if self._settings.proxy is not None:
             return self._user_of_proxy(scope)
         secret = session_secret(scope, self._settings)
         return None if secret is None else self._sessions.user_of(secret)
 
-    def _user_of_token(self, authorization: str) -> User:
+    def _user_of_token(self, authorization: str, address: str | None) -> User:
+        if address is not None:
+            self._rates.sign_ins.refuse_too_many(address)
         scheme, _, text = authorization.partition(" ")
         user = None
         if self._tokens is not None and scheme.lower() == "bearer":
             user = self._tokens.user_of(text.strip())
         if user is None:
+            if address is not None:
+                self._rates.sign_ins.add(address)
             raise NotAuthorizedException("the API token is unknown or revoked, or its time is over.")
+        assert user.token is not None, "it came with a token"
+        self._rates.requests.refuse_too_many(user.token)
+        self._rates.requests.add(user.token)
         return user
 
     def _user_of_proxy(self, scope: Scope) -> User | None:
@@ -100,6 +109,14 @@ class Authentication(ASGIMiddleware):
                 f"{shown(masked(name))} has no role here. Start the server with --role or --default-role."
             )
         return User(name=name, role=role, method=SignInMethod.PROXY)
+
+
+def address_of(scope: Scope, settings: HttpSettings) -> str | None:
+    """The address that failed attempts are counted for; None of a proxy, behind which many are."""
+    client = scope.get("client")
+    if client is None or (settings.proxy is not None and is_from(client[0], settings.proxy.networks)):
+        return None
+    return client[0]
 
 
 def refuse_other_site(scope: Scope, settings: HttpSettings) -> None:

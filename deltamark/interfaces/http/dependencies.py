@@ -15,6 +15,7 @@ from deltamark.interfaces.http.formats import Downloads
 from deltamark.interfaces.http.idempotency import Idempotency
 from deltamark.interfaces.http.metrics import Metrics
 from deltamark.interfaces.http.reports import Reports
+from deltamark.interfaces.http.rates import Rates
 from deltamark.interfaces.http.sessions import Links, Sessions
 from deltamark.interfaces.http.settings import HttpSettings
 from deltamark.interfaces.http.tokens import Tokens
@@ -22,7 +23,7 @@ from deltamark.interfaces.http.users import User
 
 NAMES = (
     "engine", "user", "settings", "links", "sessions", "known_assets", "runs", "hub", "downloads", "tokens", "metrics",
-    "idempotency", "reports",
+    "idempotency", "reports", "rates",
 )  # fmt: skip
 """The names of the parameters."""
 
@@ -61,6 +62,9 @@ TheIdempotency = NamedDependency[SkipValidation[Idempotency]]
 
 TheReports = NamedDependency[SkipValidation[Reports]]
 """`reports`: verifications and dry runs."""
+
+TheRates = NamedDependency[SkipValidation[Rates]]
+"""`rates`: how often somebody may try."""
 
 TheMetrics = NamedDependency[SkipValidation[Metrics]]
 """`metrics`: what is watched."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 from litestar.enums import ScopeType
 
+from deltamark.interfaces.http.access_log import AccessLog
 from deltamark.interfaces.http.metrics import Metrics
 from deltamark.interfaces.http.settings import HttpSettings
 
@@ -46,9 +47,10 @@ class Gate:
     A page of another site whose name leads to this machine (DNS rebinding) sends its own name as `Host`.
     """
 
-    def __init__(self, app: ASGIApp, settings: HttpSettings, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: HttpSettings, metrics: Metrics, log: AccessLog) -> None:
         self._app = app
         self._metrics = metrics
+        self._log = log
         self._hosts = settings.hosts
         fixed = _ALWAYS | (_UNDER_TLS if settings.has_tls else {})
         self._always = [(name.lower().encode(), value.encode()) for name, value in fixed.items()]
@@ -65,6 +67,8 @@ class Gate:
             if message["type"] == "http.response.start":
                 route = str(scope.get("path_template") or "")
                 self._metrics.answered(route, scope["method"], message["status"], perf_counter() - began)
+                types = [value for name, value in message["headers"] if name.lower() == b"content-type"]
+                self._log.answered(scope, message["status"], types[0] if types else b"")
                 there = {name for name, _ in message["headers"]}
                 added = [(name, value) for name, value in self._unless_said if name not in there]
                 message["headers"] = [*message["headers"], *self._always, *added]

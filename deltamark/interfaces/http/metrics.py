@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter as Counted
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,10 +13,17 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from deltamark.application.services import utc_now
+from deltamark.domain.errors import DeltamarkError
+from deltamark.domain.history.pages import DirtyCount
 from deltamark.engine import Engine
 from deltamark.interfaces.http.feed import Hub
 
 _NEWEST = 100
+_MOST_LABELS = 100
+"""Of consumers, jobs and tasks: so many have a series of their own."""
+
+_DIRTY_S = 60.0
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -22,7 +32,9 @@ class Metrics(Collector):
 
     media_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, engine: Engine, hub: Hub) -> None:
+    def __init__(self, engine: Engine, hub: Hub, clock: Callable[[], datetime] = utc_now) -> None:
+        self._clock = clock
+        self._dirty: tuple[float, list[DirtyCount]] | None = None
         self._engine = engine
         self._hub = hub
         self._registry = CollectorRegistry()
@@ -61,6 +73,48 @@ class Metrics(Collector):
             changes.add_metric((subject, kind), count)
         yield changes
         yield from self._of_runs()
+        yield from self._of_store()
+
+    def _of_store(self) -> Iterable[Metric]:
+        lag = GaugeMetricFamily(
+            "deltamark_consumer_lag_changes", "Changes that a consumer has not read.", labels=("consumer",)
+        )
+        for status in self._engine.consumers()[:_MOST_LABELS]:
+            lag.add_metric((status.name,), status.behind)
+        dirty = GaugeMetricFamily(
+            "deltamark_dirty_resources", "Resources that a task would compute.", labels=("task", "entity_type")
+        )
+        for count in self._counts_of_dirty()[:_MOST_LABELS]:
+            dirty.add_metric((count.task, count.entity_type), count.count)
+        size = GaugeMetricFamily("deltamark_store_bytes", "What the store takes.", labels=("kind",))
+        space = self._engine.space()
+        size.add_metric(("all",), space.size)
+        if space.free is not None:
+            size.add_metric(("unused",), space.free)
+        overdue = GaugeMetricFamily(
+            "deltamark_schedule_overdue_seconds", "How long a job has been due without a start.", labels=("job",)
+        )
+        now = self._clock()
+        for job in self._engine.health().jobs[:_MOST_LABELS]:
+            late = 0.0 if job.next_at is None else max(0.0, (now - job.next_at).total_seconds())
+            overdue.add_metric((job.job,), late)
+        failed = GaugeMetricFamily(
+            "deltamark_notifications_unsent", "Notifications that are not sent.", labels=("channel", "state")
+        )
+        for (channel, state), number in sorted(
+            Counted((record.channel, record.delivery.value) for record in self._engine.notifications()).items()
+        ):
+            failed.add_metric((channel, state), number)
+        yield from (lag, dirty, size, overdue, failed)
+
+    def _counts_of_dirty(self) -> list[DirtyCount]:
+        """Counted once a minute at most: with many dirty resources it takes a second."""
+        if self._dirty is None or monotonic() - self._dirty[0] > _DIRTY_S:
+            try:
+                self._dirty = (monotonic(), list(self._engine.dirty_counts()))
+            except DeltamarkError:  # expressions that are wrong: there is no plan, and nothing to count
+                self._dirty = (monotonic(), [])
+        return self._dirty[1]
 
     def _of_runs(self) -> Iterable[Metric]:
         held_back = self._engine.held_back()

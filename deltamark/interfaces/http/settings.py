@@ -13,6 +13,7 @@ from attrs import field, frozen
 from deltamark.domain.errors import UsageError
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.values import shown
+from deltamark.interfaces.http.rates import REQUESTS, SIGN_INS
 from deltamark.interfaces.http.users import Role
 
 LOOPBACK = "127.0.0.1"
@@ -49,6 +50,9 @@ class HttpSettings:
     :param default_role: of users whom the proxy signs in and `users` does not name; None refuses them.
     :param four_eyes: whether who started or resumed a run may not decide about what it holds back.
     :param tokens: the file of the API tokens.
+    :param access_log: the file in which it is written who did what; None for standard error.
+    :param sign_ins_per_minute: attempts to sign in that may fail within a minute, from one address.
+    :param requests_per_minute: requests within a minute with one API token.
     """
 
     host: str = LOOPBACK
@@ -61,6 +65,9 @@ class HttpSettings:
     default_role: Role | None = None
     four_eyes: bool = False
     tokens: Path | None = None
+    access_log: Path | None = None
+    sign_ins_per_minute: int = SIGN_INS
+    requests_per_minute: int = REQUESTS
     clock: Callable[[], datetime] = utc_now
 
     @property

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
+from deltamark.config.serve import ROLE, ROLES
 from deltamark.domain.errors import UsageError
 from deltamark.interfaces.cli.context import Workspace, leave_out_option, pass_workspace
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.streams import say
 
-if TYPE_CHECKING:
-    from deltamark.interfaces.http.users import Role
-
-ROLES = ("reader", "reviewer", "operator", "admin")
 NEEDED = ("litestar", "jinja2", "uvicorn", "prometheus_client")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def refuse_without_web() -> None:
@@ -30,7 +28,7 @@ def refuse_without_web() -> None:
         raise UsageError("the console needs more than is installed. Install it by: pip install 'deltamark[web]'.")
 
 
-def _roles(assigned: tuple[str, ...]) -> dict[str, Role]:
+def _roles(assigned: tuple[str, ...]) -> dict[str, str]:
     from deltamark.interfaces.http.users import role_named
 
     roles = {}
@@ -38,48 +36,37 @@ def _roles(assigned: tuple[str, ...]) -> dict[str, Role]:
         name, sign, role = assignment.rpartition("=")
         if not sign or not name:
             raise UsageError(f"{assignment} gives no role; write USER=ROLE, such as ann=reviewer.")
-        roles[name] = role_named(role)
+        roles[name] = role_named(role).value
     return roles
 
 
 @click.command(epilog="Example: deltamark serve --port 8000")
-@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where it listens.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True, help="The port.")
+@click.option("--host", metavar="ADDRESS", help="Where it listens; 127.0.0.1 if it is left out.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port; 8765 if it is left out.")
 @click.option(
     "--public-host", "names", multiple=True, metavar="NAME", help="A name by which it is reached; may be repeated."
 )
 @click.option("--tls-cert", type=_FILE, metavar="FILE", help="The certificate, for TLS.")
 @click.option("--tls-key", type=_FILE, metavar="FILE", help="The key of the certificate.")
 @click.option("--behind-proxy", metavar="NETWORKS", help="Networks of a proxy that signs users in, such as 10.0.0.0/8.")
-@click.option(
-    "--user-header", metavar="HEADER", default="X-Forwarded-User", show_default=True, help="Holds the name of the user."
-)
+@click.option("--user-header", metavar="HEADER", help="Holds the name of the user; X-Forwarded-User if left out.")
 @click.option("--role", "assigned", multiple=True, metavar="USER=ROLE", help="The role of a user of the proxy.")
 @click.option("--default-role", type=click.Choice(ROLES), metavar="ROLE", help="Of the other users of the proxy.")
-@click.option("--four-eyes", is_flag=True, help="Who started a run may not accept what it holds back.")
+@click.option("--four-eyes", is_flag=True, default=None, help="Who started a run may not accept what it holds back.")
+@click.option("--access-log", type=_NEW_FILE, metavar="FILE", help="Where it is written who did what, as JSON lines.")
 @click.option(
     "--as", "name", type=Name("USER"), metavar="USER", envvar="DELTAMARK_USER", help="Whom the link signs in."
 )
 @leave_out_option
 @pass_workspace
 def serve(
-    workspace: Workspace,
-    host: str,
-    port: int,
-    names: tuple[str, ...],
-    tls_cert: Path | None,
-    tls_key: Path | None,
-    behind_proxy: str | None,
-    user_header: str,
-    assigned: tuple[str, ...],
-    default_role: str | None,
-    four_eyes: bool,
-    name: str | None,
+    workspace: Workspace, /, names: tuple[str, ...], assigned: tuple[str, ...], name: str | None, **options: Any
 ) -> None:
     """Serves the console and the API until it is stopped.
 
     It prints a link that signs an administrator in: once, within ten minutes. It listens on this machine only; any
-    other address needs TLS or a proxy. Runs go on when it ends.
+    other address needs TLS or a proxy. Runs go on when it ends. Options take precedence over [deltamark.serve] in
+    deltamark.toml, which has the same names, and more: sign-in by OpenID Connect, masks, limits.
 
     Exit status 2 if it cannot listen, or if what it needs is not installed.
     """
@@ -87,26 +74,20 @@ def serve(
     from deltamark.infrastructure.system.account import process_account
     from deltamark.interfaces.http.children import Runs
     from deltamark.interfaces.http.server import serve as run_server
-    from deltamark.interfaces.http.settings import HttpSettings, Proxy, networks_of
+    from deltamark.interfaces.http.settings_of_file import http_settings
     from deltamark.interfaces.http.users import Role, SignInMethod, User
 
-    proxy = None if behind_proxy is None else Proxy(networks=networks_of(behind_proxy), header=user_header)
-    settings = HttpSettings(
-        host=host,
-        port=port,
-        names=names,
-        certificate=tls_cert,
-        key=tls_key,
-        proxy=proxy,
-        users=_roles(assigned),
-        default_role=None if default_role is None else Role(default_role),
-        four_eyes=four_eyes,
-    )
+    given = {key: value for key, value in options.items() if value is not None}
+    given |= {"public_host": list(names)} if names else {}
+    from_file = workspace.settings().serve
+    roles = {**from_file.get(ROLE, {}), **_roles(assigned)}
+    settings = http_settings({**from_file, **given, ROLE: roles})
     settings.refuse_open_network()
     user = User(name=name or process_account(), role=Role.ADMIN, method=SignInMethod.LINK)
     with workspace.engine(create=True, reading_only=True) as engine:
-        runs = Runs(engine, environment=workspace.environment(), four_eyes=four_eyes)
-        run_server(engine, settings, runs=runs, first_user=None if proxy else user, on_listening=_say_address)
+        runs = Runs(engine, environment=workspace.environment(), four_eyes=settings.four_eyes)
+        first = None if settings.proxy else user
+        run_server(engine, settings, runs=runs, first_user=first, on_listening=_say_address)
     say("Stopped.")
 
 

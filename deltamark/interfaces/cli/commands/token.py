@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deltamark.interfaces.cli.commands.serve import ROLES, refuse_without_web
+from deltamark.config.serve import ROLES
+from deltamark.interfaces.cli.commands.serve import refuse_without_web
 from deltamark.interfaces.cli.context import format_option
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Format, Listing, member, render

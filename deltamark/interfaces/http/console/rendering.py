@@ -59,6 +59,7 @@ def environment() -> Environment:
         "visible": visible,
     }
     found.globals |= {
+        "admin": Role.ADMIN,
         "asset": "/static/{}".format,
         "how_many": how_many,
         "key_url": lambda entity_type, key: resource_url(ResourceRef(entity_type, key)),

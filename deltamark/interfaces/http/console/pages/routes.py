@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Router
 
 from deltamark.interfaces.http.console.pages import (
+    access,
     configuration,
     derived,
     held_back,
@@ -18,7 +19,7 @@ from deltamark.interfaces.http.console.pages import (
     schedule,
 )
 
-_MODULES = (overview, runs, held_back, resources, resource, log, derived, configuration, integrity, reports, schedule)
+_MODULES = (overview, runs, held_back, resources, resource, log, derived, configuration, integrity, reports, schedule, access)
 
 
 def console() -> Router:

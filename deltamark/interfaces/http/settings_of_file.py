@@ -1,0 +1,41 @@
+"""The settings of the HTTP interface, made of those of `deltamark.toml` and of the options of `serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deltamark.config.serve import ROLE
+from deltamark.interfaces.http.rates import REQUESTS, SIGN_INS
+from deltamark.interfaces.http.settings import LOOPBACK, PORT, HttpSettings, Proxy, networks_of
+from deltamark.interfaces.http.users import Role
+
+USER_HEADER = "X-Forwarded-User"
+
+
+def http_settings(given: Mapping[str, Any]) -> HttpSettings:
+    """The settings that these are, by the names that they have in the file.
+
+    :raises UsageError: for one that cannot be read.
+    """
+    networks, default_role = given.get("behind_proxy"), given.get("default_role")
+    header = given.get("user_header", USER_HEADER)
+    return HttpSettings(
+        host=given.get("host", LOOPBACK),
+        port=given.get("port", PORT),
+        names=given.get("public_host", ()),
+        certificate=_file(given.get("tls_cert")),
+        key=_file(given.get("tls_key")),
+        proxy=None if networks is None else Proxy(networks=networks_of(networks), header=header),
+        users={name: Role(role) for name, role in given.get(ROLE, {}).items()},
+        default_role=None if default_role is None else Role(default_role),
+        four_eyes=given.get("four_eyes", False),
+        access_log=_file(given.get("access_log")),
+        sign_ins_per_minute=given.get("sign_ins_per_minute", SIGN_INS),
+        requests_per_minute=given.get("requests_per_minute", REQUESTS),
+    )
+
+
+def _file(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
