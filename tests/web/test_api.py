@@ -72,7 +72,7 @@ def test_every_route_names_its_role(site: Site) -> None:
     assert len(routes) > 30
     assert [name for name, handler in routes if handler.opt.get(ROLE) is None] == []
     assert {h.handler_name for name, h in routes if h.opt[ROLE] == EVERYBODY} == {
-        "live", "ready", "asset", "sign_in", "sign_out", "description",
+        "live", "ready", "asset", "sign_in", "sign_in_with_oidc", "signed_in_with_oidc", "sign_out", "description",
     }  # fmt: skip
 
 

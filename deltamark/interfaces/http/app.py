@@ -5,32 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from litestar import Litestar, Request, Response, Router, get, post
+from litestar import Litestar, Request, Response, Router, get
 from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException, NotFoundException
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 from litestar.plugins.jinja import JinjaTemplateEngine
-from litestar.response import Redirect, Template
 from litestar.template.config import TemplateConfig
 
-from deltamark.domain.errors import StoreUnreachable
+from deltamark.domain.errors import StoreUnreachable, UsageError
 from deltamark.engine import Engine
 from deltamark.interfaces.http.api import access, derived, integrity, log, state
 from deltamark.interfaces.http.api import reports as api_reports
-from deltamark.interfaces.http.access_log import SIGNED_IN, AccessLog
+from deltamark.interfaces.http import sign_in
+from deltamark.interfaces.http.access_log import AccessLog
 from deltamark.interfaces.http.api import runs as api_runs
 from deltamark.interfaces.http.assets import Asset, assets
 from deltamark.interfaces.http.authentication import (
     EVERYBODY,
     ROLE,
     Authentication,
-    address_of,
-    cookie_name,
     require_role,
-    session_secret,
 )
 from deltamark.interfaces.http.children import Runs
 from deltamark.interfaces.http.console.pages.routes import console
@@ -38,11 +36,7 @@ from deltamark.interfaces.http.console.rendering import environment
 from deltamark.interfaces.http.dependencies import (
     TheAssets,
     TheEngine,
-    TheLinks,
     TheMetrics,
-    TheRates,
-    TheSessions,
-    TheSettings,
 )
 from deltamark.interfaces.http.description import described
 from deltamark.interfaces.http.feed import Hub
@@ -50,13 +44,16 @@ from deltamark.interfaces.http.formats import Downloads
 from deltamark.interfaces.http.headers import Gate
 from deltamark.interfaces.http.idempotency import Idempotency
 from deltamark.interfaces.http.metrics import Metrics
-from deltamark.interfaces.http.problems import HANDLERS, SIGN_IN
 from deltamark.interfaces.http.reports import Reports
+from deltamark.interfaces.http.problems import HANDLERS
 from deltamark.interfaces.http.rates import Rates
-from deltamark.interfaces.http.sessions import SESSION_AGE, Links, Sessions
-from deltamark.interfaces.http.settings import HttpSettings
+from deltamark.interfaces.http.sessions import Links, Sessions
+from deltamark.interfaces.http.settings import HttpSettings, OidcSettings
 from deltamark.interfaces.http.tokens import FILE_NAME, Tokens
 from deltamark.interfaces.http.users import Role, User
+
+if TYPE_CHECKING:
+    from deltamark.interfaces.http.oidc import OpenIdConnect
 
 BODY_LIMIT = 100_000
 PAGE_THREADS = 16
@@ -90,14 +87,14 @@ def create_app(
     hub = hub or Hub(engine)
     downloads, idempotency = Downloads(), Idempotency(settings.clock)
     metrics = Metrics(engine, hub)
+    oidc = None if settings.oidc is None else _openid_connect(settings, settings.oidc)
     rates = Rates(settings.sign_ins_per_minute, settings.requests_per_minute)
     app = Litestar(
         route_handlers=[
             live,
             ready,
             asset,
-            sign_in,
-            sign_out,
+            *sign_in.ROUTES,
             measured,
             Router(API, route_handlers=[*ROUTES, description]),
             console(),
@@ -116,6 +113,7 @@ def create_app(
             "reports": Provide(lambda: reports, sync_to_thread=False),
             "rates": Provide(lambda: rates, sync_to_thread=False),
             "metrics": Provide(lambda: metrics, sync_to_thread=False),
+            "oidc": Provide(lambda: oidc, sync_to_thread=False),
             "user": Provide(signed_in, sync_to_thread=False),
         },
         middleware=[Authentication(settings, sessions, tokens, rates)],
@@ -130,6 +128,15 @@ def create_app(
     )
     app.asgi_handler = Gate(app.asgi_handler, settings, metrics, AccessLog(settings.clock, settings.access_log))
     return app
+
+
+def _openid_connect(settings: HttpSettings, oidc: OidcSettings) -> OpenIdConnect:
+    if any(find_spec(module) is None for module in ("authlib", "joserfc", "urllib3")):
+        raise UsageError("sign-in by OpenID Connect needs more than is installed: pip install 'deltamark[oidc]'.")
+    from deltamark.infrastructure.system.secret_values import read_secret
+    from deltamark.interfaces.http.oidc import OpenIdConnect
+
+    return OpenIdConnect(settings, oidc, read_secret)
 
 
 async def _use_own_threads() -> None:
@@ -212,48 +219,3 @@ async def asset(request: Request[Any, Any, Any], name: FromPath[str], known_asse
     if request.headers.get("if-none-match") == found.etag:
         return Response(b"", status_code=304, headers=headers)
     return Response(found.content, media_type=found.media_type, headers=headers)
-
-
-@get(SIGN_IN, opt={ROLE: EVERYBODY}, sync_to_thread=False)
-def sign_in(
-    request: Request[Any, Any, Any],
-    links: TheLinks,
-    sessions: TheSessions,
-    settings: TheSettings,
-    rates: TheRates,
-    token: FromQuery[str | None] = None,
-) -> Template | Redirect:
-    """Signs in by a link that works once; without one it says how to sign in."""
-    address = address_of(request.scope, settings)
-    if token is not None and address is not None:
-        rates.sign_ins.refuse_too_many(address)
-    user = None if token is None else links.redeem(token)
-    if user is None:
-        if token is not None and address is not None:
-            rates.sign_ins.add(address)
-        status = 200 if token is None else 401
-        return Template("sign_in.html", context={"is_refused": token is not None, "user": None}, status_code=status)
-    secret = sessions.begin(user, instead_of=session_secret(request.scope, settings))
-    request.scope[SIGNED_IN] = user  # type: ignore[literal-required]
-    answer = Redirect("/", status_code=303)
-    answer.set_cookie(
-        cookie_name(settings),
-        secret,
-        max_age=int(SESSION_AGE.total_seconds()),
-        path="/",
-        secure=settings.has_tls,
-        httponly=True,
-        samesite="strict",
-    )
-    return answer
-
-
-@post("/sign-out", opt={ROLE: EVERYBODY}, sync_to_thread=False)
-def sign_out(request: Request[Any, Any, Any], sessions: TheSessions, settings: TheSettings) -> Redirect:
-    """Ends the session of the browser."""
-    secret = session_secret(request.scope, settings)
-    if secret is not None:
-        sessions.end(secret)
-    answer = Redirect(SIGN_IN, status_code=303)
-    answer.delete_cookie(cookie_name(settings), path="/")
-    return answer

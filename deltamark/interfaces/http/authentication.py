@@ -38,11 +38,16 @@ def cookie_name(settings: HttpSettings) -> str:
 
 def session_secret(scope: Scope, settings: HttpSettings) -> str | None:
     """The secret in the cookie of a request; None without one."""
+    return cookie_value(scope, cookie_name(settings))
+
+
+def cookie_value(scope: Scope, name: str) -> str | None:
+    """What a cookie of a request holds; None without it."""
     try:
         cookies = SimpleCookie(header(scope, b"cookie") or "")
     except CookieError:
         return None
-    found = cookies.get(cookie_name(settings))
+    found = cookies.get(name)
     return None if found is None else found.value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
@@ -23,7 +24,7 @@ from deltamark.interfaces.http.users import User
 
 NAMES = (
     "engine", "user", "settings", "links", "sessions", "known_assets", "runs", "hub", "downloads", "tokens", "metrics",
-    "idempotency", "reports", "rates",
+    "idempotency", "reports", "rates", "oidc",
 )  # fmt: skip
 """The names of the parameters."""
 
@@ -65,6 +66,9 @@ TheReports = NamedDependency[SkipValidation[Reports]]
 
 TheRates = NamedDependency[SkipValidation[Rates]]
 """`rates`: how often somebody may try."""
+
+TheOidc = NamedDependency[SkipValidation[Any]]
+"""`oidc`: the `OpenIdConnect` that signs people in, whose packages are an extra; None where none is set."""
 
 TheMetrics = NamedDependency[SkipValidation[Metrics]]
 """`metrics`: what is watched."""

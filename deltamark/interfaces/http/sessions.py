@@ -19,6 +19,10 @@ _BYTES = 32  # 256 bits
 _MOST_SESSIONS = 1_000
 
 
+class SignInFailed(Exception):
+    """A sign-in that did not succeed; the message is for the person, and holds nothing that a provider wrote."""
+
+
 @frozen(kw_only=True)
 class Session:
     """The session of a browser.

@@ -41,6 +41,27 @@ class Proxy:
 
 
 @frozen(kw_only=True)
+class OidcSettings:
+    """A provider for OpenID Connect.
+
+    :param client_secret: the reference to the secret of this server there; None of a public client.
+    :param name_claim: what of the ID token is the name of the person.
+    :param groups_claim: what of it names their groups.
+    :param groups: group -> role; the first that a person is in counts.
+    :param authority: the file with the certificates that verify the provider.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = None
+    scopes: tuple[str, ...] = field(converter=as_tuple, default=("profile", "email"))
+    name_claim: str = "email"
+    groups_claim: str = "groups"
+    groups: Mapping[str, Role] = field(factory=dict)
+    authority: str | None = None
+
+
+@frozen(kw_only=True)
 class HttpSettings:
     """Where the server listens, and who is let in.
 
@@ -49,6 +70,7 @@ class HttpSettings:
     :param users: user -> role, of those whom the proxy signs in.
     :param default_role: of users whom the proxy signs in and `users` does not name; None refuses them.
     :param four_eyes: whether who started or resumed a run may not decide about what it holds back.
+    :param oidc: the provider that signs people in.
     :param tokens: the file of the API tokens.
     :param access_log: the file in which it is written who did what; None for standard error.
     :param sign_ins_per_minute: attempts to sign in that may fail within a minute, from one address.
@@ -64,6 +86,7 @@ class HttpSettings:
     users: Mapping[str, Role] = field(factory=dict)
     default_role: Role | None = None
     four_eyes: bool = False
+    oidc: OidcSettings | None = None
     tokens: Path | None = None
     access_log: Path | None = None
     sign_ins_per_minute: int = SIGN_INS
@@ -103,6 +126,10 @@ class HttpSettings:
         """
         if (self.certificate is None) != (self.key is None):
             raise UsageError("--tls-cert and --tls-key belong together; give both.")
+        if self.oidc is not None and self.proxy is not None:
+            raise UsageError(
+                "behind_proxy and [deltamark.serve.oidc] both say who signs people in. Leave one of them out."
+            )
         if not (self.has_tls or self.proxy is not None or is_loopback(self.host)):
             raise UsageError(
                 f"{self.host} is reached by other machines, and what they send would not be encrypted. Give --tls-cert "

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deltamark.config.serve import ROLE
+from deltamark.config.serve import OIDC, ROLE
 from deltamark.interfaces.http.rates import REQUESTS, SIGN_INS
-from deltamark.interfaces.http.settings import LOOPBACK, PORT, HttpSettings, Proxy, networks_of
+from deltamark.interfaces.http.settings import LOOPBACK, PORT, HttpSettings, OidcSettings, Proxy, networks_of
 from deltamark.interfaces.http.users import Role
 
 USER_HEADER = "X-Forwarded-User"
@@ -30,11 +30,19 @@ def http_settings(given: Mapping[str, Any]) -> HttpSettings:
         proxy=None if networks is None else Proxy(networks=networks_of(networks), header=header),
         users={name: Role(role) for name, role in given.get(ROLE, {}).items()},
         default_role=None if default_role is None else Role(default_role),
+        oidc=_oidc(given.get(OIDC)),
         four_eyes=given.get("four_eyes", False),
         access_log=_file(given.get("access_log")),
         sign_ins_per_minute=given.get("sign_ins_per_minute", SIGN_INS),
         requests_per_minute=given.get("requests_per_minute", REQUESTS),
     )
+
+
+def _oidc(table: Mapping[str, Any] | None) -> OidcSettings | None:
+    if table is None:
+        return None
+    groups = {group: Role(role) for group, role in table.get("groups", {}).items()}
+    return OidcSettings(**{**table, "groups": groups})
 
 
 def _file(path: str | Path | None) -> Path | None:

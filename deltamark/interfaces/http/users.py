@@ -45,6 +45,7 @@ class SignInMethod(Enum):
     LINK = "link"
     TOKEN = "token"  # noqa: S105, no secret
     PROXY = "proxy"
+    OIDC = "oidc"
 
 
 @frozen(kw_only=True)
