@@ -18,10 +18,10 @@ from litestar.template.config import TemplateConfig
 
 from deltamark.domain.errors import StoreUnreachable, UsageError
 from deltamark.engine import Engine
-from deltamark.interfaces.http.api import access, derived, integrity, log, state
-from deltamark.interfaces.http.api import reports as api_reports
 from deltamark.interfaces.http import sign_in
 from deltamark.interfaces.http.access_log import AccessLog
+from deltamark.interfaces.http.api import access, derived, integrity, log, state
+from deltamark.interfaces.http.api import reports as api_reports
 from deltamark.interfaces.http.api import runs as api_runs
 from deltamark.interfaces.http.assets import Asset, assets
 from deltamark.interfaces.http.authentication import (
@@ -44,9 +44,9 @@ from deltamark.interfaces.http.formats import Downloads
 from deltamark.interfaces.http.headers import Gate
 from deltamark.interfaces.http.idempotency import Idempotency
 from deltamark.interfaces.http.metrics import Metrics
-from deltamark.interfaces.http.reports import Reports
 from deltamark.interfaces.http.problems import HANDLERS
 from deltamark.interfaces.http.rates import Rates
+from deltamark.interfaces.http.reports import Reports
 from deltamark.interfaces.http.sessions import Links, Sessions
 from deltamark.interfaces.http.settings import HttpSettings, OidcSettings
 from deltamark.interfaces.http.tokens import FILE_NAME, Tokens

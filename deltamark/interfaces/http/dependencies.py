@@ -15,8 +15,8 @@ from deltamark.interfaces.http.feed import Hub
 from deltamark.interfaces.http.formats import Downloads
 from deltamark.interfaces.http.idempotency import Idempotency
 from deltamark.interfaces.http.metrics import Metrics
-from deltamark.interfaces.http.reports import Reports
 from deltamark.interfaces.http.rates import Rates
+from deltamark.interfaces.http.reports import Reports
 from deltamark.interfaces.http.sessions import Links, Sessions
 from deltamark.interfaces.http.settings import HttpSettings
 from deltamark.interfaces.http.tokens import Tokens
