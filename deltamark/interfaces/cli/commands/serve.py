@@ -53,7 +53,7 @@ def _roles(assigned: tuple[str, ...]) -> dict[str, str]:
 @click.option("--role", "assigned", multiple=True, metavar="USER=ROLE", help="The role of a user of the proxy.")
 @click.option("--default-role", type=click.Choice(ROLES), metavar="ROLE", help="Of the other users of the proxy.")
 @click.option("--four-eyes", is_flag=True, default=None, help="Who started a run may not accept what it holds back.")
-@click.option("--access-log", type=_NEW_FILE, metavar="FILE", help="Where it is written who did what, as JSON lines.")
+@click.option("--access-log", type=_NEW_FILE, metavar="FILE", help="Gets a line for each deed.")
 @click.option(
     "--as", "name", type=Name("USER"), metavar="USER", envvar="DELTAMARK_USER", help="Whom the link signs in."
 )
@@ -65,8 +65,7 @@ def serve(
     """Serves the console and the API until it is stopped.
 
     It prints a link that signs an administrator in: once, within ten minutes. It listens on this machine only; any
-    other address needs TLS or a proxy. Runs go on when it ends. Options take precedence over [deltamark.serve] in
-    deltamark.toml, which has the same names, and more: sign-in by OpenID Connect, masks, limits.
+    other address needs TLS or a proxy. Runs go on when it ends. Settings: [deltamark.serve] in deltamark.toml.
 
     Exit status 2 if it cannot listen, or if what it needs is not installed.
     """
