@@ -43,6 +43,7 @@ from deltamark.interfaces.http.feed import Hub
 from deltamark.interfaces.http.formats import Downloads
 from deltamark.interfaces.http.headers import Gate
 from deltamark.interfaces.http.idempotency import Idempotency
+from deltamark.interfaces.http.masks import MaskedReports, MaskedRuns, Masks
 from deltamark.interfaces.http.metrics import Metrics
 from deltamark.interfaces.http.problems import HANDLERS
 from deltamark.interfaces.http.rates import Rates
@@ -89,6 +90,17 @@ def create_app(
     metrics = Metrics(engine, hub)
     oidc = None if settings.oidc is None else _openid_connect(settings, settings.oidc)
     rates = Rates(settings.sign_ins_per_minute, settings.requests_per_minute)
+    masks = Masks(engine, settings.masks)
+
+    def seen_engine(request: Request[Any, Any, Any]) -> Any:
+        return masks.engine_for(request.scope.get("user"))
+
+    def seen_runs(request: Request[Any, Any, Any]) -> Any:
+        return MaskedRuns(runs) if masks.is_hidden_from(request.scope.get("user")) else runs
+
+    def seen_reports(request: Request[Any, Any, Any]) -> Any:
+        return MaskedReports(reports) if masks.is_hidden_from(request.scope.get("user")) else reports
+
     app = Litestar(
         route_handlers=[
             live,
@@ -100,17 +112,17 @@ def create_app(
             console(),
         ],
         dependencies={
-            "engine": Provide(lambda: engine, sync_to_thread=False),
+            "engine": Provide(seen_engine, sync_to_thread=False),
             "settings": Provide(lambda: settings, sync_to_thread=False),
             "links": Provide(lambda: links, sync_to_thread=False),
             "sessions": Provide(lambda: sessions, sync_to_thread=False),
             "known_assets": Provide(_known_assets, sync_to_thread=False),
-            "runs": Provide(lambda: runs, sync_to_thread=False),
+            "runs": Provide(seen_runs, sync_to_thread=False),
             "tokens": Provide(lambda: tokens, sync_to_thread=False),
             "hub": Provide(lambda: hub, sync_to_thread=False),
             "downloads": Provide(lambda: downloads, sync_to_thread=False),
             "idempotency": Provide(lambda: idempotency, sync_to_thread=False),
-            "reports": Provide(lambda: reports, sync_to_thread=False),
+            "reports": Provide(seen_reports, sync_to_thread=False),
             "rates": Provide(lambda: rates, sync_to_thread=False),
             "metrics": Provide(lambda: metrics, sync_to_thread=False),
             "oidc": Provide(lambda: oidc, sync_to_thread=False),

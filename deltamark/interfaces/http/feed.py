@@ -70,12 +70,18 @@ class Following:
     """What a reader of the feed asks for.
 
     :param admits: whether a change is one of it.
-    :param read: the changes beyond a position that are asked for, from the store.
+    :param read: the changes beyond a position that are asked for, from the store, as the reader may see them.
+    :param mask: a change as the reader may see it; None where that is all of it.
     """
 
     after: Position
     admits: Admits
     read: ReadPage = field(repr=False)
+    mask: Callable[[LoggedChange], LoggedChange] | None = field(default=None, repr=False)
+
+
+def _text(frame: Frame, following: Following) -> bytes:
+    return frame.text if following.mask is None else frame_of(following.mask(frame.change)).text
 
 
 class Hub:
@@ -144,7 +150,7 @@ class Hub:
                 continue
             if after >= self._whole_after:
                 frames, after = self._kept(after)
-                sent = [frame.text for frame in frames if following.admits(frame.change)]
+                sent = [_text(frame, following) for frame in frames if following.admits(frame.change)]
             else:
                 page = await asyncio.to_thread(following.read, after)
                 if page.horizon is not None and page.horizon.position > after:

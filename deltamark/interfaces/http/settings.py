@@ -14,7 +14,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.values import shown
 from deltamark.interfaces.http.rates import REQUESTS, SIGN_INS
-from deltamark.interfaces.http.users import Role
+from deltamark.interfaces.http.users import ROLE_NAMES, Role, User
 
 LOOPBACK = "127.0.0.1"
 PORT = 8765
@@ -62,6 +62,24 @@ class OidcSettings:
 
 
 @frozen(kw_only=True)
+class MaskSettings:
+    """The properties that are masked.
+
+    :param properties: entity type -> properties.
+    :param unmasked: who sees them: names of roles, or of persons.
+    """
+
+    properties: Mapping[str, frozenset[str]] = field(factory=dict)
+    unmasked: tuple[str, ...] = field(converter=as_tuple, default=(Role.ADMIN.value,))
+
+    def hides_from(self, user: User) -> bool:
+        """Whether a user sees masks. A person is never taken for the role of that name."""
+        if user.role.value in self.unmasked:
+            return False
+        return user.name not in self.unmasked or user.name in ROLE_NAMES
+
+
+@frozen(kw_only=True)
 class HttpSettings:
     """Where the server listens, and who is let in.
 
@@ -70,6 +88,7 @@ class HttpSettings:
     :param users: user -> role, of those whom the proxy signs in.
     :param default_role: of users whom the proxy signs in and `users` does not name; None refuses them.
     :param four_eyes: whether who started or resumed a run may not decide about what it holds back.
+    :param masks: the properties that some people do not see.
     :param oidc: the provider that signs people in.
     :param tokens: the file of the API tokens.
     :param access_log: the file in which it is written who did what; None for standard error.
@@ -87,6 +106,7 @@ class HttpSettings:
     default_role: Role | None = None
     four_eyes: bool = False
     oidc: OidcSettings | None = None
+    masks: MaskSettings | None = None
     tokens: Path | None = None
     access_log: Path | None = None
     sign_ins_per_minute: int = SIGN_INS

@@ -6,9 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deltamark.config.serve import OIDC, ROLE
+from deltamark.config.serve import MASKS, OIDC, ROLE
 from deltamark.interfaces.http.rates import REQUESTS, SIGN_INS
-from deltamark.interfaces.http.settings import LOOPBACK, PORT, HttpSettings, OidcSettings, Proxy, networks_of
+from deltamark.interfaces.http.settings import (
+    LOOPBACK,
+    PORT,
+    HttpSettings,
+    MaskSettings,
+    OidcSettings,
+    Proxy,
+    networks_of,
+)
 from deltamark.interfaces.http.users import Role
 
 USER_HEADER = "X-Forwarded-User"
@@ -30,12 +38,20 @@ def http_settings(given: Mapping[str, Any]) -> HttpSettings:
         proxy=None if networks is None else Proxy(networks=networks_of(networks), header=header),
         users={name: Role(role) for name, role in given.get(ROLE, {}).items()},
         default_role=None if default_role is None else Role(default_role),
+        masks=_masks(given),
         oidc=_oidc(given.get(OIDC)),
         four_eyes=given.get("four_eyes", False),
         access_log=_file(given.get("access_log")),
         sign_ins_per_minute=given.get("sign_ins_per_minute", SIGN_INS),
         requests_per_minute=given.get("requests_per_minute", REQUESTS),
     )
+
+
+def _masks(given: Mapping[str, Any]) -> MaskSettings | None:
+    if not given.get(MASKS):
+        return None
+    properties = {entity_type: frozenset(names) for entity_type, names in given[MASKS].items()}
+    return MaskSettings(properties=properties, unmasked=given.get("unmasked", (Role.ADMIN.value,)))
 
 
 def _oidc(table: Mapping[str, Any] | None) -> OidcSettings | None:

@@ -27,6 +27,9 @@ class Role(Enum):
         return needed in (self, Role.READER) or self is Role.ADMIN
 
 
+ROLE_NAMES = frozenset(role.value for role in Role)
+
+
 def role_named(name: str) -> Role:
     """The role of that name.
 

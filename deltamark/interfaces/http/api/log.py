@@ -33,6 +33,7 @@ from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheHub, TheUser
 from deltamark.interfaces.http.feed import MOST_STREAMS, Following, TooManyStreams
 from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
+from deltamark.interfaces.http.masks import MaskedEngine, refuse_masked_arrow
 from deltamark.interfaces.http.users import Role, User
 
 EVENT_STREAM = "text/event-stream"
@@ -97,6 +98,8 @@ async def changes(
             columns=_COLUMNS,
             arrow=None if user.entity_types is not None or kind is not None else lambda: _arrow(engine, after, named),
         )
+        if form is Form.ARROW:
+            refuse_masked_arrow(engine, None)
         if form is Form.ARROW and rows.arrow is None:
             refuse_unseen(user, None)
             raise ValidationException("Arrow is not given with kind. Leave it out.")
@@ -211,6 +214,7 @@ async def stream(
         after=start,
         admits=admits,
         read=lambda place: engine.changes_page(after=place, limit=_SLICE, **named),
+        mask=engine.change if isinstance(engine, MaskedEngine) else None,
     )
     return Stream(
         hub.messages(following),

@@ -41,6 +41,7 @@ from deltamark.interfaces.http.api.parameters import (
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheUser
 from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
+from deltamark.interfaces.http.masks import refuse_masked_arrow
 from deltamark.interfaces.http.users import Role, User
 
 FORMS = "forms"
@@ -227,6 +228,8 @@ def resources(
     flat = (
         documents if form is Form.JSONL else lambda: ({"key": row["key"], **row["properties"]} for row in documents())
     )
+    if form is Form.ARROW:
+        refuse_masked_arrow(engine, entity_type)
     if form is Form.ARROW and (prefix or after is not None):
         raise ValidationException(
             "Arrow is given for all resources of a type, or those with a value. Leave out after and prefix."
@@ -265,6 +268,7 @@ def export(
     form = form_of(request, with_arrow=True)
     hidden = _hidden_links(engine, user)
     if form is Form.ARROW:
+        refuse_masked_arrow(engine, entity_type)
         if hidden:
             refuse_unseen(user, None)
         whole = Rows(
