@@ -77,8 +77,8 @@ class Settings:
     whether what the configuration has and this version does not is left out instead of being a fault. `adoption`: how
     many values, resources and links a run may convert or remove by adopting a changed configuration. `connections`: how
     each connection is reached, by its name. `limits`: what comparing and computing may take of the machine. `channels`:
-    by which people are told of runs, by name. `workers`: what computes for runs. `serve`: how the server listens and whom
-    it lets in, as in the file.
+    by which people are told of runs, by name. `workers`: what computes for runs. `serve`: how the server listens and
+    whom it lets in, as in the file.
     """
 
     store: str = field(repr=masked)
