@@ -25,7 +25,7 @@ from deltamark.config.user_modules import TaskModule
 from deltamark.domain.adoption.plan import ADOPTION_LIMIT
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.location import Location
-from deltamark.domain.secrets import masked
+from deltamark.domain.secrets import has_password, masked
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 from deltamark.domain.work_limits import WorkLimits, memory_fault, threads_fault
@@ -51,10 +51,11 @@ CHECKPOINT_KEY = "checkpoint_key"
 LEAVE_OUT_UNBUILT = "leave_out_unbuilt"
 ADOPTION = "adoption"
 MEMORY, THREADS, TEMPORARY = "memory", "threads", "temporary"
+TRACES = "traces"
 WORKERS, CLUSTER = "workers", "cluster"
 KEYS = (
     *DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, ADOPTION, MEMORY, THREADS, TEMPORARY, WORKERS, CLUSTER, TASKS,
-    CONNECTIONS, NOTIFY, SERVE,
+    CONNECTIONS, NOTIFY, SERVE, TRACES,
 )  # fmt: skip
 ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in (*DEFAULTS, CHECKPOINT_KEY)}
 LEAVE_OUT_UNBUILT_VARIABLE = f"DELTAMARK_{LEAVE_OUT_UNBUILT.upper()}"
@@ -78,7 +79,7 @@ class Settings:
     many values, resources and links a run may convert or remove by adopting a changed configuration. `connections`: how
     each connection is reached, by its name. `limits`: what comparing and computing may take of the machine. `channels`:
     by which people are told of runs, by name. `workers`: what computes for runs. `serve`: how the server listens and
-    whom it lets in, as in the file.
+    whom it lets in, as in the file. `traces`: the collector that gets the traces of runs; None: nothing is noted.
     """
 
     store: str = field(repr=masked)
@@ -93,6 +94,7 @@ class Settings:
     channels: Mapping[str, ChannelSetting] = field(factory=dict)
     workers: WorkersSetting = WorkersSetting()
     serve: Mapping[str, Any] = field(factory=dict)
+    traces: str | None = None
 
 
 def load_settings(
@@ -146,6 +148,7 @@ def load_settings(
             cluster=cluster_of(from_file.get(CLUSTER, {}), directory),
         ),
         serve_settings(from_file.get(SERVE, {}), directory),
+        from_file.get(TRACES),
     )
 
 
@@ -278,6 +281,10 @@ def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> 
             yield from table_faults(value, partial(location_in, text, file.name))
         elif key == NOTIFY:
             yield from channel_faults(value, partial(location_in, text, file.name, group=NOTIFY))
+        elif key == TRACES:
+            if not isinstance(value, str) or not value.startswith(("https://", "http://")) or has_password(value):
+                wanted = "write the address of a collector without a password, such as https://collector.example:4318"
+                yield Fault(_location(file, text, key), f"{key} is wrong; {wanted}")
         elif key == SERVE:
             yield from serve_faults(value, lambda setting: _location(file, text, setting or SERVE))
         elif key == LEAVE_OUT_UNBUILT:

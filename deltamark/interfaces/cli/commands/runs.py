@@ -49,6 +49,7 @@ from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import shown_time, time_column
 from deltamark.interfaces.documents import run_document, set_aside_document
 from deltamark.interfaces.notifier import send_notifications
+from deltamark.interfaces.traces import traces_to
 
 STATUS = {TaskState.FAILED: 1, TaskState.CANCELLED: 1, TaskState.ABORTED: 1, TaskState.BLOCKED: 3}
 _SHOWN = 20
@@ -102,9 +103,12 @@ def run(
         names = TaskNames.of(engine.configuration)
         if not dry_run:
             engine.register_channels()
-        with RunProgress(
-            lambda task: names.shown(task, job), announce=partial(_announce, form) if announce else None
-        ) as progress:
+        with (
+            traces_to(workspace.settings().traces) as traces,
+            RunProgress(
+                lambda task: names.shown(task, job), announce=partial(_announce, form) if announce else None
+            ) as progress,
+        ):
             done = _acting(engine, by, via).run_job(
                 job,
                 force=force,
@@ -112,9 +116,10 @@ def run(
                 dry_run=dry_run,
                 by=by,
                 reason=reason,
-                observer=progress,
+                observer=traces.watching(progress, job),
                 rehearsed=(lambda changes: _show_changes(changes, names, form)) if dry_run else None,
             )
+            traces.run_ended(done.number, done.state)
         if not dry_run:
             _tell_people(engine)
     _print_run(done, names, form, dry_run=dry_run)
