@@ -19,7 +19,20 @@ from deltamark.interfaces.http.console.pages import (
     schedule,
 )
 
-_MODULES = (overview, runs, held_back, resources, resource, log, derived, configuration, integrity, reports, schedule, access)
+_MODULES = (
+    overview,
+    runs,
+    held_back,
+    resources,
+    resource,
+    log,
+    derived,
+    configuration,
+    integrity,
+    reports,
+    schedule,
+    access,
+)
 
 
 def console() -> Router:
