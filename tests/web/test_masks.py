@@ -63,6 +63,11 @@ def answers(client: Any) -> list[tuple[str, str]]:
     return found
 
 
+def test_every_page_is_there_for_those_who_see_masks(site: Site) -> None:
+    client = site.signed_in(Role.READER, "bob")
+    assert [page for page in PAGES if client.get(page, headers={"Accept": "text/html"}).status_code >= 400] == []
+
+
 def shows(text: str, secrets: set[str]) -> list[str]:
     return sorted(
         secret for secret in secrets if f'"{secret}"' in text or f">{secret}<" in text or f",{secret}," in text

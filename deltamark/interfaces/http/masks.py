@@ -284,6 +284,10 @@ class MaskedReports:
     def __getattr__(self, name: str) -> Any:
         if name == "faults":
             return self._reports.faults
+        if name == "all":  # what pages list beside what they show
+            return lambda *args, **named: []
+        if name == "newest":
+            return lambda *args, **named: None
         raise PermissionDeniedException("reports are for those who see all properties; some are masked for you.")
 
 
