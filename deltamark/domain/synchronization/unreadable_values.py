@@ -237,6 +237,9 @@ def _number_reason(value: str, kind: PropertyType, written: ValueFormat) -> str:
         return f"the number has more than {MOST_DIGITS} digits; expected is {expected}"
     if kind in INTEGER_RANGES and re.fullmatch(r"[+-]?[0-9]*[.,][0-9]+", value):
         return f"the number has a fraction; expected is {expected}"
+    if _is_number(value, written):
+        what = "has an exponent" if kind in INTEGER_RANGES else f"is too large for {kind.label}"
+        return f"the number {what}; expected is {expected}"
     return f"the value is not a number; expected is {expected}"
 
 
