@@ -98,6 +98,7 @@ def begun(twins: Twins) -> Twins:
     return twins
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("rows", "found"),
     [
@@ -129,6 +130,7 @@ CAUSES: dict[str, Sequence[Step_]] = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("cause", CAUSES)
 def test_in_doubt_all_rows_are_looked_at(cause: str, new_twins: Callable[[], Twins], by_rows: list[int]) -> None:
     twins = begun(new_twins())
