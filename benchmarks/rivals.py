@@ -400,8 +400,10 @@ def _person_class() -> Any:
             """Sets some values."""
             self.values |= values
 
+    globals()["Person"] = Person  # the library finds a class by its module and its name
     Person.__qualname__ = "Person"
-    globals()["Person"] = Person  # the library finds the classes of events by the name of their module
+    for name in ("Created", "Updated"):
+        getattr(Person, name).__qualname__ = f"Person.{name}"
     _person.append(Person)
     return Person
 
