@@ -26,7 +26,7 @@ _CLIENT: Any = Client
 _SECURITY: Any = Security
 """Without types: those of the library are of half of its methods."""
 _LOST = (KilledWorker, CancelledError, CommClosedError, TimeoutError, OSError)
-_RESUME = "When they are there again, resume the run."
+_RESUME = "Then resume the run."
 
 
 class ClusterWorkers:
@@ -75,7 +75,8 @@ class ClusterWorkers:
         with self._lock:
             if self._client is None:
                 # It writes tracebacks of its own to standard error; what matters is raised.
-                logging.getLogger("distributed").setLevel(logging.CRITICAL)
+                for name in ("distributed", "distributed.client", "distributed.utils"):
+                    logging.getLogger(name).setLevel(logging.CRITICAL)
                 client = self._opened()
                 try:
                     self._check(client)
