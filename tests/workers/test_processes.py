@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -94,3 +97,34 @@ def killed_at(until: list[int], workers: ProcessWorkers) -> None:
     until[0] -= 1
     if until[0] == 0:
         killed(workers)
+
+
+_RUN = """
+import sys
+from tests.workers.company import configuration
+from deltamark import Engine
+
+if __name__ == "__main__":
+    Engine.open(sys.argv[1], configuration=configuration()).close()
+    engine = Engine.open(sys.argv[1], configuration=configuration(), workers="processes:1")
+    workers = engine._services.workers
+    workers.submit(str).result()
+    print(*workers._pool._processes, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow  # begins processes
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for a process that is no child")
+def test_a_worker_ends_when_the_run_is_killed(memory):
+    program = memory / "program.py"
+    program.write_text(_RUN)
+    command = [sys.executable, str(program), f"sqlite:///{memory}/killed.db"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as run:
+        assert run.stdout is not None
+        worker = os.pidfd_open(int(run.stdout.readline()))
+        run.kill()
+        ended, _, _ = select.select([worker], [], [], 60)
+        os.close(worker)
+    assert ended

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from threading import Lock
+from multiprocessing.connection import wait
+from threading import Lock, Thread
 from typing import Any
 
 from deltamark.domain.errors import WorkersLost
@@ -17,6 +19,15 @@ _desks: list[Desk] = []
 
 def _begin(desk: Desk) -> None:
     _desks[:] = [desk]
+    Thread(target=_end_with_the_run, daemon=True).start()
+
+
+def _end_with_the_run() -> None:
+    """Ends this process when that of the run has ended: one that was killed tells its pool nothing."""
+    run = multiprocessing.parent_process()
+    if run is not None:
+        wait([run.sentinel])
+        os._exit(1)
 
 
 def _call(call: Call, function: Call, arguments: tuple[Any, ...]) -> Any:
