@@ -81,7 +81,7 @@ def _compute(store: str, exports: str, workers: str) -> None:
             size[0] += len(pickle.dumps(part)) + len(pickle.dumps(result))
             yield part, result
 
-    parts.in_order = counted
+    parts.in_order = counted  # type: ignore[assignment]  # it counts what passes
     before = _cpu(resource.RUSAGE_SELF)
     with Engine.open(
         store, configuration=company_data.configuration(), export_output=exports, workers=workers
