@@ -19,6 +19,7 @@ from benchmarks.stores import benchmark_stores
 PARTS: Mapping[str, str] = {
     "jobs": "loads, synchronizations and incremental jobs",
     "derived_values": "a complete computation, and an incremental one",
+    "writer_lock": "the share of a synchronization that keeps others from writing",
     "history": "reading a long log, its size, and the cost of its digests",
     "direct_input": "tables that a program gives, and single changes that it records",
     "sql_sources": "reading databases into deliveries",

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks import company_data, follow_delay, log_work
+from benchmarks import company_data, follow_delay, log_work, writer_lock
 from benchmarks.data import configuration
 from benchmarks.measure import do_rounds, report
 from deltamark import Configuration, Engine, JobRun, TaskState
@@ -54,6 +54,8 @@ def main(work: str, *arguments: str) -> None:
             from benchmarks import rivals
 
             rivals.work(*arguments)
+        case "locked":
+            writer_lock.locked(*arguments)
         case "follow":
             follow_delay.report(*arguments)
         case "compare":

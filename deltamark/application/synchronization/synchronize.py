@@ -484,7 +484,8 @@ class _Synchronization:
         before = self._compared_links.get(mapping.association)
         sides: LinkSides | None
         if before is not None:
-            compared, sides = before.comparison, before.sides
+            now = before.written(self._identities, mapping)
+            compared, sides = now.comparison, now.sides
         else:
             sides = sides_of(self._identities, mapping)
             extract = self._without_lost_links(mapping, extract, sides)
