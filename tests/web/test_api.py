@@ -315,6 +315,17 @@ def test_a_failure_inside_says_only_its_number(site: Site, clients: dict[str, An
     assert answer.json()["instance"].startswith("urn:deltamark:failure:")
 
 
+@pytest.mark.parametrize(
+    "path", ["/changes?until=3", "/resource/history?type=HR_Person&key=P1&format=jsonl", "/space?Limit=1"]
+)
+def test_a_parameter_that_a_route_does_not_know_is_refused(clients: dict[str, Any], path: str) -> None:
+    """An answer that leaves it out would look as if it had been kept to."""
+    answer = clients["reader"].get(f"/api/v1{path}")
+    assert answer.status_code == 400, answer.text
+    name = path.rpartition("=")[0].rpartition("&")[2].rpartition("?")[2]
+    assert answer.json()["detail"].startswith(f"{name}: this route has no such parameter. It has "), answer.text
+
+
 def test_csv_holds_no_formula_unless_it_is_asked_for(clients: dict[str, Any]) -> None:
     safe = clients["reader"].get(f"{A}/resources", params={**PERSON, "format": "csv"}).text
     raw = clients["reader"].get(f"{A}/resources", params={**PERSON, "format": "csv", "raw": "1"}).text

@@ -23,6 +23,7 @@ from deltamark.interfaces.http.access_log import AccessLog
 from deltamark.interfaces.http.api import access, derived, integrity, log, state
 from deltamark.interfaces.http.api import reports as api_reports
 from deltamark.interfaces.http.api import runs as api_runs
+from deltamark.interfaces.http.api.parameters import refuse_unknown_parameters
 from deltamark.interfaces.http.assets import Asset, assets
 from deltamark.interfaces.http.authentication import (
     EVERYBODY,
@@ -108,7 +109,7 @@ def create_app(
             asset,
             *sign_in.ROUTES,
             measured,
-            Router(API, route_handlers=[*ROUTES, description]),
+            Router(API, route_handlers=[*ROUTES, description], guards=[refuse_unknown_parameters]),
             console(),
         ],
         dependencies={

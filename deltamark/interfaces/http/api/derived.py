@@ -36,6 +36,7 @@ from deltamark.interfaces.http.api.parameters import (
     Moment,
     SomeEntityType,
     SomeFormat,
+    SomeRaw,
     moment_of,
     refuse_unseen,
     seen,
@@ -162,6 +163,7 @@ def keys(
     after: After = None,
     limit: Limit = 100,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[KeysPage]:
     """Correlation keys: a page as JSON, or all of them as JSON lines or CSV."""
     form = form_of(request, with_arrow=False)
@@ -183,6 +185,7 @@ def pairs(
     after: After = None,
     limit: Limit = 100,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[PairsPage]:
     """The pairs of resources that correlation rules match: a page as JSON, or all of them as JSON lines or CSV."""
     form = form_of(request, with_arrow=False)
@@ -245,6 +248,7 @@ def classifications(
     after: After = None,
     limit: Limit = 100,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[ClassificationsPage]:
     """The resource type that was found for each resource: a page as JSON, or all of them as JSON lines or CSV."""
     form = form_of(request, with_arrow=False)
@@ -289,6 +293,7 @@ def dirty(
     after: After = None,
     limit: Limit = 100,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[DirtyPage]:
     """What tasks would compute: a page as JSON, or all of it as JSON lines or CSV.
 
@@ -343,6 +348,7 @@ def diff(
     after: After = None,
     limit: Limit = 100,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[DiffPage]:
     """What differs between two moments: a page as JSON, or all of it as JSON lines or CSV."""
     refuse_unseen(user, entity_type)

@@ -20,6 +20,7 @@ from deltamark.interfaces.http.api.parameters import (
     SomeFormat,
     SomeKey,
     SomeMoment,
+    SomeRaw,
     moment_of,
     refuse_unseen,
     seen,
@@ -118,6 +119,7 @@ def audit(
     value: Annotated[str | None, QueryParameter(description="Only where the property had this value.")] = None,
     limit: Limit = 100,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[HeldPage]:
     """Who had what between two moments, and since which change: values of a property, or links of an association.
 

@@ -25,10 +25,11 @@ from deltamark.interfaces.http.api.parameters import (
     SomeKey,
     SomeNumber,
     SomePosition,
+    SomeRaw,
     refuse_unseen,
     sees_change,
 )
-from deltamark.interfaces.http.api.state import FORMS, READER, streamed
+from deltamark.interfaces.http.api.state import FORMS, READER, is_raw, streamed
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheHub, TheUser
 from deltamark.interfaces.http.feed import MOST_STREAMS, Following, TooManyStreams
@@ -79,6 +80,7 @@ async def changes(
     limit: Limit = 100,
     wait: Annotated[int, QueryParameter(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for a change.")] = 0,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[ChangesPage]:
     """The log: newest first, or oldest first beyond `after`; with `wait` it waits for the next change.
 
@@ -103,7 +105,7 @@ async def changes(
         if form is Form.ARROW and rows.arrow is None:
             refuse_unseen(user, None)
             raise ValidationException("Arrow is not given with kind. Leave it out.")
-        return streamed(downloads.answer(rows, form, raw=request.query_params.get("raw") == "1"))
+        return streamed(downloads.answer(rows, form, raw=is_raw(request)))
     if wait and after is not None:
         await hub.wait(after, wait)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from litestar.exceptions import PermissionDeniedException
+from litestar.connection import ASGIConnection
+from litestar.exceptions import PermissionDeniedException, ValidationException
+from litestar.handlers import BaseRouteHandler
 from litestar.params import PathParameter, QueryParameter
 
 from deltamark.domain.history.changes import LoggedChange, PendingChange, When
@@ -35,9 +37,31 @@ Moment: TypeAlias = Annotated[str, QueryParameter(description=_MOMENT)]
 SomeFormat: TypeAlias = Annotated[
     str | None, QueryParameter(name="format", description="json, jsonl, csv or arrow; otherwise `Accept` says it.")
 ]
+SomeRaw: TypeAlias = Annotated[
+    Literal["0", "1"] | None,
+    QueryParameter(name="raw", description="1: CSV has values as they are, also those that are formulas elsewhere."),
+]
 
 _Row = TypeVar("_Row", bound=Mapping[str, Any])
 _TYPES = ("entity_type", "other_entity_type", "source_entity_type", "target_entity_type")
+
+
+def refuse_unknown_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuses a parameter that a route does not know: an answer without it would look as if it had been kept to.
+
+    :raises ValidationException: for each one in the query, with those that the route knows.
+    """
+    known = {
+        field.kwarg_definition.name or name
+        for name, field in handler.parsed_fn_signature.parameters.items()
+        if isinstance(field.kwarg_definition, QueryParameter)
+    }
+    unknown = sorted(set(connection.query_params) - known)
+    if unknown:
+        raise ValidationException(
+            f"{', '.join(unknown)}: this route has no such parameter. "
+            + (f"It has {', '.join(sorted(known))}." if known else "It has none.")
+        )
 
 
 def refuse_unseen(user: User, *entity_types: str | None) -> None:

@@ -15,7 +15,7 @@ from deltamark.application.lookup import job_named
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import NothingHeldBack
 from deltamark.interfaces.documents import time_of
-from deltamark.interfaces.http.api.parameters import LARGEST, Limit, RunNumber, SomeFormat, refuse_unseen
+from deltamark.interfaces.http.api.parameters import LARGEST, Limit, RunNumber, SomeFormat, SomeRaw, refuse_unseen
 from deltamark.interfaces.http.api.runs import HELD_COLUMNS, OPERATOR, REVIEWER
 from deltamark.interfaces.http.api.state import FORMS, READER, is_raw, streamed
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheReports, TheUser
@@ -187,6 +187,7 @@ def dry_run_changes(
     after: Annotated[int, QueryParameter(ge=0, le=LARGEST, description="`next` of the page before.")] = 0,
     limit: Limit = 100,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[DryRunChanges]:
     """The changes that a dry run would have made, then those (without a position) that it would have held back."""
     refuse_unseen(user, None)

@@ -27,10 +27,11 @@ from deltamark.interfaces.http.api.parameters import (
     SomeFormat,
     SomeKey,
     SomeNumber,
+    SomeRaw,
     refuse_unseen,
     sees_change,
 )
-from deltamark.interfaces.http.api.state import FORMS, READER, streamed
+from deltamark.interfaces.http.api.state import FORMS, READER, is_raw, streamed
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheHub, TheIdempotency, TheRuns, TheUser
 from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
@@ -190,6 +191,7 @@ def held(
     after: Annotated[int, QueryParameter(ge=0, le=LARGEST, description="`next` of the page before.")] = 0,
     limit: Limit = 100,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[HeldPage]:
     """The changes that a run holds back: a page as JSON, or all of them as JSON lines or CSV."""
     form = form_of(request, with_arrow=False)
@@ -208,8 +210,7 @@ def held(
             place = found.next
             found = engine.pending_page(number, after=place, limit=limit, **named)
 
-    raw = request.query_params.get("raw") == "1"
-    return streamed(downloads.answer(Rows(documents=documents, columns=HELD_COLUMNS), form, raw=raw))
+    return streamed(downloads.answer(Rows(documents=documents, columns=HELD_COLUMNS), form, raw=is_raw(request)))
 
 
 @get("/runs/{number:int}/held/counts", opt=REVIEWER, sync_to_thread=True)

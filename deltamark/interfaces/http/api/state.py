@@ -34,6 +34,7 @@ from deltamark.interfaces.http.api.parameters import (
     Limit,
     SomeFormat,
     SomeMoment,
+    SomeRaw,
     moment_of,
     refuse_unseen,
     seen,
@@ -202,6 +203,7 @@ def resources(
     value: Annotated[str | None, QueryParameter(description="Only where the property has this value.")] = None,
     limit: Limit = 100,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[ResourcesPage]:
     """Resources of a type, by key: a page as JSON, or all of them as JSON lines, CSV or Arrow."""
     refuse_unseen(user, entity_type)
@@ -261,6 +263,7 @@ def export(
     entity_type: EntityType,
     at: SomeMoment = None,
     answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
 ) -> Response[list[ExportedDocument]]:
     """All resources of a type with their links, now or as they were, as JSON lines, CSV or Arrow; JSON is not given."""
     refuse_unseen(user, entity_type)
