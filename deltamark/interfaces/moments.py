@@ -41,8 +41,6 @@ def moment_named(text: str, *, zone: tzinfo | None = UTC, is_zone_meant: bool = 
             raise UsageError(f"{shown(text)} is no day. Write one that was, such as 2026-11-24.") from None
     try:
         moment = written_moment(text)
-        if moment.tzinfo is not None:
-            moment.astimezone(UTC)  # refuses the ends of the calendar
     except (ValueError, OverflowError):
         raise UsageError(
             f"{shown(text)} is no moment. Write a position (42), a time (2026-11-24T08:15:30Z), a day "

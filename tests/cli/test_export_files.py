@@ -76,7 +76,10 @@ def test_an_interrupted_export_leaves_no_file(past, target, monkeypatch):
 
     past_resources = [object()]
     monkeypatch.setattr("deltamark.interfaces.cli.commands.changes.exported_document", lambda _: {"key": "a"})
-    monkeypatch.setattr("deltamark.engine.Engine.export_resources", interrupting)
+    monkeypatch.setattr(
+        "deltamark.engine.Engine.export_view",
+        lambda engine, entity_type, *_, **__: (engine.type_model(entity_type), interrupting()),
+    )
 
     answer = past.deltamark("export", "HR_Person", "-o", str(target / "people.jsonl"))
 

@@ -286,6 +286,8 @@ def test_a_hostile_key_is_looked_up_as_it_is(clients: dict[str, Any], key: str) 
         ("/runs/77", {}, 404, "run-not-found"),
         ("/resource", {**PERSON, "key": "E00001", "at": "yesterday-ish"}, 400, "usage-error"),
         ("/resource", {**PERSON, "key": "E00001", "at": "2026-11-24T08:15:30"}, 400, "usage-error"),
+        ("/resource", {**PERSON, "key": "E00001", "at": "9999-12-31T23:59:59-14:00"}, 400, "usage-error"),
+        ("/resource", {**PERSON, "key": "E00001", "at": "0001-01-01T00:00:00+14:00"}, 404, "not-found"),
         ("/nothing", {}, 404, "not-found"),
     ],
 )

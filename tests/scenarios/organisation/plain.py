@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from deltamark import EntityAssociation, EntityAssociationMapping, EntityType, EntityTypeMapping, PropertyType
+from deltamark.application.ports.applied_rows import RowDigests
 from deltamark.application.ports.comparer import (
     EarlierPairs,
     KeptPairs,
@@ -69,8 +70,10 @@ class PlainExtracts(Extracts):
         *,
         is_shared: bool = False,
         transformation: Transformation | None = None,
+        digests: RowDigests | None = None,
     ) -> ResourceExtract:
         assert transformation is None, "plain extracts know none"
+        assert digests is None, "few rows are not compared by digests"
         names = sorted(mapped.identifier for mapped in mapping.properties)
         rows = []
         for line, row in enumerate(self._tables[mapping.connection_table], 2):
