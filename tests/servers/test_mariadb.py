@@ -161,7 +161,7 @@ def test_a_server_on_another_machine_must_prove_who_it_is(
     server: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = str(server.certificate.authority)
-    monkeypatch.setattr("deltamark.infrastructure.sql.mysql.is_loopback", lambda host: False)
+    monkeypatch.setattr("deltamark.infrastructure.sql.addresses.is_loopback", lambda host: False)
     other = str(issued(tmp_path / "other", "db.meridian.example").authority)
     query = {"Query": "SELECT 1 AS id"}
     into = Collected()
