@@ -14,13 +14,9 @@ from attrs import evolve, frozen
 from deltamark import CannotResume, Configuration, Engine, JobRun, TaskState
 from deltamark.application.ports.sources import Question, Reached, SourcePlace, Tables
 from deltamark.domain.secrets import Secret
-from deltamark.infrastructure.ldap.active_directory import ActiveDirectory
-from deltamark.infrastructure.ldap.directory import LdapDirectory
 from deltamark.infrastructure.scim.source import ScimSource
 from tests.crash.source_children import Steps, every_step, moves_the_place_and_dies
 from tests.scenarios.directory_source import configuration, held
-
-SOURCES: Mapping[str, type[Any]] = {"ActiveDirectory": ActiveDirectory, "Ldap": LdapDirectory, "Scim": ScimSource}
 
 
 @frozen(kw_only=True)
@@ -81,9 +77,18 @@ class Follower:
             return engine.run_job(self.changes)
 
 
+def _source(package: str) -> type[Any]:
+    if package == "Scim":
+        return ScimSource
+    from deltamark.infrastructure.ldap.active_directory import ActiveDirectory  # python-ldap may be absent
+    from deltamark.infrastructure.ldap.directory import LdapDirectory
+
+    return ActiveDirectory if package == "ActiveDirectory" else LdapDirectory
+
+
 @contextmanager
 def _garbled(package: str) -> Iterator[None]:
-    source = SOURCES[package]
+    source = _source(package)
     changes = source.changes
 
     def altered(self: Any, ask: Question, since: SourcePlace, into: Tables) -> Reached:

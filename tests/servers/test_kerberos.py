@@ -13,8 +13,6 @@ import pytest
 from attrs import evolve
 
 from deltamark.application.ports.sources import Question, SourceUnreachable
-from deltamark.infrastructure.ldap.active_directory import ActiveDirectory
-from deltamark.infrastructure.ldap.directory import LdapDirectory
 from tests.servers import slapd as openldap
 from tests.servers import test_active_directory as ad
 from tests.servers.kerberos import gets_ticket, makes_keytab, uses_kerberos
@@ -43,6 +41,8 @@ def by_ticket(ask: Question) -> Question:
 def test_a_keytab_or_a_ticket_signs_in(controller: DomainController, kerberos: Path) -> None:
     import ldap
 
+    from deltamark.infrastructure.ldap.active_directory import ActiveDirectory
+
     client = controller.client()
     names = [(ldap.MOD_ADD, "servicePrincipalName", [b"ldap/127.0.0.1"])]
     client.modify_s(f"CN=DC1,OU=Domain Controllers,{DOMAIN}", names)
@@ -68,6 +68,8 @@ def test_a_keytab_or_a_ticket_signs_in(controller: DomainController, kerberos: P
 
 
 def test_a_user_beside_a_ticket_is_refused(new_slapd: Callable[..., Slapd]) -> None:
+    from deltamark.infrastructure.ldap.directory import LdapDirectory
+
     ask = question(new_slapd())
     ask = evolve(ask, settings={**ask.settings, "authentication": "gssapi", "user": openldap.ADMINISTRATOR})
 

@@ -12,6 +12,7 @@ import resource
 import signal
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -117,7 +118,8 @@ def use_as_nobody(folder: Path, told: Connection) -> None:
     """Reads a store, then runs its job, as an unprivileged user; prints the outcome of both."""
     for module in pkgutil.walk_packages(deltamark.__path__, "deltamark."):
         if not module.name.endswith("__main__"):
-            import_module(module.name)  # without the rights, files of the installation cannot be read any more
+            with suppress(ModuleNotFoundError):  # of an extra that is not installed
+                import_module(module.name)  # without the rights, files of the installation cannot be read any more
     if os.getuid() == 0:
         os.setgroups([])
         os.setgid(65534)

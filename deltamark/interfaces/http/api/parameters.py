@@ -49,6 +49,8 @@ _TYPES = ("entity_type", "other_entity_type", "source_entity_type", "target_enti
 def refuse_unknown_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Refuses a parameter that a route does not know: an answer without it would look as if it had been kept to.
 
+    `format=json` asks every route for what it answers anyway.
+
     :raises ValidationException: for each one in the query, with those that the route knows.
     """
     known = {
@@ -56,6 +58,8 @@ def refuse_unknown_parameters(connection: ASGIConnection[Any, Any, Any, Any], ha
         for name, field in handler.parsed_fn_signature.parameters.items()
         if isinstance(field.kwarg_definition, QueryParameter)
     }
+    if connection.query_params.get("format") == "json":
+        known.add("format")
     unknown = sorted(set(connection.query_params) - known)
     if unknown:
         raise ValidationException(
