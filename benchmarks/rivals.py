@@ -71,7 +71,7 @@ class Rival(ABC):
 
 
 class Deltamark(Rival):
-    """Deltamark, with the thresholds that every connector has, but for the number of updates: 1 % of many exceeds it."""
+    """Deltamark, with the thresholds that every connector has, save the number of updates, which 1 % may exceed."""
 
     label = "Deltamark"
     package = "deltamark"
