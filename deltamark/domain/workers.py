@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
+from deltamark.domain.loopback import is_loopback
 from deltamark.domain.secrets import has_password, masked, reference_problem
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
@@ -94,7 +94,7 @@ def workers_fault(value: object) -> str | None:
     match = _SCHEDULER.fullmatch(value)
     if match is None or int(match["port"]) > 65_535:
         return f"is {shown(masked(value))}; write {_FORMS}"
-    if match["kind"] == WorkersKind.LOOPBACK and not _is_loopback(match["host"]):
+    if match["kind"] == WorkersKind.LOOPBACK and not is_loopback(match["host"]):
         return (
             f"is {shown(value)}, which is another machine: anybody who reaches such a scheduler runs programs on its "
             "workers. Give it TLS, and write tls:// in place of dask://"
@@ -156,12 +156,3 @@ def cluster_fault(setting: WorkersSetting) -> str | None:
         f"workers {shown(str(address))} need {' and '.join(missing)} in [deltamark.cluster]: the files by which this "
         "process and the scheduler know each other. Name them there."
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -8,12 +8,13 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import urllib3
 from attrs import field, frozen
 from urllib3.exceptions import HTTPError, InvalidHeader, SSLError
+
+from deltamark.domain.loopback import is_loopback
 
 TRIED_AGAIN = frozenset({429, *range(500, 600)})
 """The statuses after which a request is sent again."""
@@ -202,16 +203,6 @@ def _retry_after(answer: Answer) -> float | None:
         return urllib3.Retry().parse_retry_after(value)
     except InvalidHeader:
         return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _check_url(url: str) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import format_datetime
-from ipaddress import ip_address
 
 from deltamark.application.ports.notifications import ChannelConnection, NotSent, Taken
 from deltamark.application.ports.sources import Probe
+from deltamark.domain.loopback import is_loopback
 from deltamark.domain.notifications.notification import Notification
 
 STARTTLS, IMPLICIT, NONE = "starttls", "implicit", "none"
@@ -36,7 +36,7 @@ class Mail:
         self._from = connection.text("from") or ""
         self._to = connection.lists.get("to", ())
         self._user, self._password = connection.text("user"), connection.secret("password")
-        if self._tls == NONE and not _is_loopback(self._host):
+        if self._tls == NONE and not is_loopback(self._host):
             raise NotSent(f'tls = "none" is only for a server of this machine, and {self._host} is none', for_good=True)
         try:
             self._context = ssl.create_default_context(cafile=connection.text("authority"))
@@ -125,15 +125,6 @@ class Mail:
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(notification.text)
         return message
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _reason(error: Exception) -> str:

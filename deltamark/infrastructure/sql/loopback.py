@@ -1,15 +1,10 @@
-"""Whether what is sent to an address stays on this machine."""
+"""Whether what is sent to a database stays on this machine."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from deltamark.domain import loopback
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: by its name, its number, or as the path of a socket."""
-    if host in ("", "localhost") or host.startswith(("/", "@")):
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    """Whether a host is this machine: by its name or number, or as the path of a socket, which is the default."""
+    return host == "" or host.startswith(("/", "@")) or loopback.is_loopback(host)

@@ -121,25 +121,25 @@ class SQLiteReader:
 
     def _source(self, name: str) -> str:
         """The name of a table in SQL, in quotes only where it needs them."""
+        return self._plain_or_quoted(name, f"SELECT 1 FROM {name} LIMIT 0")
+
+    def name(self, column: str) -> str:
+        """The name of a column in SQL, in quotes only where it needs them."""
+        return self._plain_or_quoted(column, f"SELECT q.{column} FROM (SELECT 1 AS {quoted(column)}) q")
+
+    def _plain_or_quoted(self, name: str, trial: str) -> str:
+        """A name as it is if a trial that holds it so is a query, otherwise in quotes.
+
+        :param trial: is sent only for a name of letters, digits and `_`.
+        """
         if _PLAIN_NAME.match(name):
             try:
-                self._execute(f"SELECT 1 FROM {name} LIMIT 0")
+                self._execute(trial)
             except sqlite3.OperationalError:  # a word of SQL
                 pass
             else:
                 return name
         return quoted(name)
-
-    def name(self, column: str) -> str:
-        """The name of a column in SQL, in quotes only where it needs them."""
-        if _PLAIN_NAME.match(column):
-            try:
-                self._execute(f"SELECT q.{column} FROM (SELECT 1 AS {quoted(column)}) q")
-            except sqlite3.OperationalError:  # a word of SQL
-                pass
-            else:
-                return column
-        return quoted(column)
 
     def joined(self, columns: Sequence[str], name: str) -> str:
         """One text of several columns."""

@@ -15,7 +15,7 @@ from litestar.exceptions import PermissionDeniedException
 from deltamark.application.history.history import ExportedResource
 from deltamark.application.history.model import TypeModel
 from deltamark.domain.derivation.explanation import Explanation, FlagCause
-from deltamark.domain.derivation.masking import hidden_with
+from deltamark.domain.derivation.hidden_properties import hidden_with
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import CorrelationKey, LoggedChange, MatchedPair, PendingChange
 from deltamark.domain.history.diff import LinkDelta, ResourceDelta

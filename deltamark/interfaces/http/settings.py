@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from deltamark.domain.errors import UsageError
 from deltamark.domain.fields import as_tuple
+from deltamark.domain.loopback import is_loopback
 from deltamark.domain.values import shown
 from deltamark.interfaces.http.rates import REQUESTS, SIGN_INS
 from deltamark.interfaces.http.users import ROLE_NAMES, Role, User
@@ -155,16 +156,6 @@ class HttpSettings:
                 f"{self.host} is reached by other machines, and what they send would not be encrypted. Give --tls-cert "
                 f"and --tls-key, or --behind-proxy with the networks of the proxy, or listen on {LOOPBACK}."
             )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def networks_of(text: str) -> tuple[Network, ...]:
