@@ -22,10 +22,10 @@ from attrs import evolve
 
 from deltamark.application.ports.comparer import Comparer
 from deltamark.application.ports.deliveries import PARQUET, Deliveries
-from deltamark.application.ports.descriptions import Describer
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.ports.extracts import Extracts
 from deltamark.application.ports.notifications import Channel, ChannelConnection, NotSent
+from deltamark.application.ports.proposal import Describer
 from deltamark.application.ports.sinks import MakeSink, Sink, SinkConnection, SinkUnavailable
 from deltamark.application.ports.sources import Question, Source, SourceUnreachable
 from deltamark.application.ports.store import Clock

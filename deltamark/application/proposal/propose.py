@@ -7,8 +7,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from deltamark.application.ports.descriptions import Describer
-from deltamark.application.ports.profiles import Profiles
+from deltamark.application.ports.proposal import Describer, Profiles
 from deltamark.application.ports.sources import Question, WantedTable
 from deltamark.application.sources.export import asked
 from deltamark.domain.proposal.keys import chosen_key

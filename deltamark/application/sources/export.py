@@ -25,7 +25,6 @@ from deltamark.application.ports.sources import (
     WantedTable,
 )
 from deltamark.application.services import Apply, Scope, Services, TaskResult, Wait
-from deltamark.application.sources.tries import tried
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection, EntityTypeMapping
 from deltamark.domain.configuration.jobs import ExportTask
@@ -43,6 +42,9 @@ from deltamark.domain.values import PropertyType, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_WAITS_S = (1.0, 5.0, 25.0)
+"""How long to wait before each further reading of a source that failed, in seconds."""
 
 _T = TypeVar("_T")
 
@@ -169,7 +171,7 @@ def delivered_whole(
     """
     with deliveries.draft("", ask.connection, ask.tables, run=0, task=0) as draft:
         into = _Limited(draft, ask)
-        reached, _ = asked(ask, lambda: tried(lambda: source.snapshot(ask, into), into.restart, wait))
+        reached, _ = asked(ask, lambda: _tried(lambda: source.snapshot(ask, into), into.restart, wait))
         delivery = draft.finish(DeliveryKind.SNAPSHOT, None, ask.scope, evolve(reached, place=None))
     messages = (*reached.messages, *filter(None, [reached.incomplete]))
     return delivery, tuple(_redacted(message, ask) for message in messages)
@@ -292,7 +294,7 @@ def _read(services: Services, connection: Connection, *, everything: bool, run: 
         into = _Limited(draft, ask)
 
         def read(call: Callable[[], Reached]) -> Reached:
-            reached, failures = asked(ask, lambda: tried(call, into.restart, services.wait))
+            reached, failures = asked(ask, lambda: _tried(call, into.restart, services.wait))
             problems.extend(_redacted(problem, ask) for problem in failures)
             return reached
 
@@ -433,3 +435,24 @@ def _secrets(ask: Question) -> tuple[Secret, ...]:
         if secret is not None:
             secrets.append(secret)
     return tuple(secrets)
+
+
+def _tried(read: Callable[[], _T], restart: Callable[[], None], wait: Wait) -> tuple[_T, tuple[str, ...]]:
+    """Reads, and again from the beginning after a failure that may have passed; all others are raised at once.
+
+    :param restart: drops what was read before.
+    :return: what was read, and the problems of the readings before.
+    :raises SourceUnreachable: the last failure.
+    """
+    problems: list[str] = []
+    waits = iter(_WAITS_S)
+    while True:
+        try:
+            return read(), tuple(problems)
+        except SourceUnreachable as failure:
+            wait_s = next(waits, None)
+            if not failure.is_temporary or wait_s is None:
+                raise
+            problems.append(failure.problem)
+        restart()
+        wait(wait_s)
