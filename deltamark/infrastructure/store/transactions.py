@@ -143,6 +143,19 @@ def on_wait(told: Callable[[str], None]) -> None:
     _told_of_waits[:] = [told]
 
 
+_command: list[str] = []
+
+
+def name_command(name: str) -> None:
+    """Names the command that this process runs, for those who look at the sessions of a server."""
+    _command[:] = [name]
+
+
+def command_name() -> str | None:
+    """The command that this process runs; None where a program has the engine."""
+    return _command[0] if _command else None
+
+
 def tell_of_wait(writer: Writer | None) -> None:
     """Tells that this process waits for a writer, if it is known who that is."""
     who = "another process, which is writing to the store"

@@ -31,7 +31,7 @@ from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import BY_USER
 from deltamark.engine import Engine
 from deltamark.infrastructure.store.sqlite.address import path_of, refuse_in_memory
-from deltamark.infrastructure.store.transactions import on_wait
+from deltamark.infrastructure.store.transactions import name_command, on_wait
 from deltamark.infrastructure.system.temporary_files import temporary_folder
 from deltamark.infrastructure.system.work_limits import use_work_limits
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
@@ -168,6 +168,8 @@ class Workspace:
 
                 refuse_denied(definition, BY_USER)
         on_wait(say)
+        context = click.get_current_context(silent=True)
+        name_command((context and context.info_name) or "")
         with ExitStack() as stack:
             try:
                 refuse_in_memory(settings.store)

@@ -7,9 +7,9 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 from eventsourcing import persistence
@@ -29,6 +29,7 @@ from deltamark.infrastructure.store.postgresql.pooler import (
     pooled_by_transactions,
 )
 from deltamark.infrastructure.store.postgresql.session_settings import pin_settings
+from deltamark.infrastructure.store.transactions import command_name
 
 OLDEST_SERVER = 14
 OLDEST_CLIENT = (3, 2)
@@ -40,13 +41,40 @@ RECONNECT_S = 15.0
 _LONGEST_NAME = 63
 """Bytes of a name that the server keeps."""
 
+_LONGEST_PROCESS = 44
+"""Bytes of a name that a process has; the others say what it does."""
+
 _KEPT = 4
 """Idle connections that are kept open."""
 
 
-def application_name(process: int, host: str) -> str:
-    """Returns the name under which the sessions of a process appear on the server."""
-    return f"deltamark {process} on {host}"[:_LONGEST_NAME]
+def process_name(process: int, host: str) -> str:
+    """Returns the beginning of the name under which the sessions of a process appear on the server."""
+    return _cut(f"deltamark {process} on {host}", _LONGEST_PROCESS)
+
+
+def is_name_of(process: str, name: str) -> bool:
+    """Whether a session of that name is one of a process (see `process_name`)."""
+    return name == process or name.startswith(f"{process}: ")
+
+
+def session_name(run: int | None = None) -> str:
+    """Returns the name of a session of this process: process and host, command, and the run for which it writes."""
+    doing = [command_name(), None if run is None else f"run {run}"]
+    words = ", ".join(part for part in doing if part)
+    process = process_name(os.getpid(), socket.gethostname())
+    return _cut(f"{process}: {words}" if words else process, _LONGEST_NAME)
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore")
+
+
+Waits: TypeAlias = Callable[[int], AbstractContextManager[None]]
+
+
+def _in_silence(_: int) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 class Pool:
@@ -73,22 +101,24 @@ class Pool:
         }
 
     @contextmanager
-    def connection(self, begin: str = "") -> Iterator[Connection[DictRow]]:
+    def connection(self, begin: str = "", waits: Waits = _in_silence) -> Iterator[Connection[DictRow]]:
         """A connection for this block alone.
 
         :param begin: statements that open a transaction. If the server dropped a kept connection, they run on another
             one, because nothing can have happened on the first.
+        :param waits: gets the number of the session, and is entered while it opens the transaction.
         """
-        connection = self._begun(begin)
+        connection = self._begun(begin, waits)
         try:
             yield connection
         finally:
             self._put_back(connection)
 
-    def _begun(self, begin: str) -> Connection[DictRow]:
+    def _begun(self, begin: str, waits: Waits) -> Connection[DictRow]:
         while (kept := self._kept()) is not None:
             try:
-                self._begin(kept, begin)
+                with waits(kept.info.backend_pid):
+                    self._begin(kept, begin)
                 return kept
             except psycopg.OperationalError:
                 if not kept.broken:
@@ -99,7 +129,8 @@ class Pool:
                 raise
         connection = self.connect()
         try:
-            self._begin(connection, begin)
+            with waits(connection.info.backend_pid):
+                self._begin(connection, begin)
         except BaseException:
             self._put_back(connection)
             raise
@@ -179,7 +210,7 @@ class Pool:
     def _connected(self) -> Connection[DictRow]:
         options: dict[str, Any] = {
             "connect_timeout": _CONNECT_TIMEOUT_S,
-            "application_name": application_name(os.getpid(), socket.gethostname()),
+            "application_name": session_name(),
             "keepalives_idle": 60,
             "keepalives_interval": 15,
             "keepalives_count": 4,

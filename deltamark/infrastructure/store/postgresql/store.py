@@ -28,8 +28,10 @@ from deltamark.infrastructure.store.postgresql.address import address_of, dump_c
 from deltamark.infrastructure.store.postgresql.connection import (
     RECONNECT_S,
     ChangeDatastore,
-    application_name,
     check_client,
+    is_name_of,
+    process_name,
+    session_name,
 )
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.errors import LOCK_TIMEOUT_S, explained
@@ -38,7 +40,7 @@ from deltamark.infrastructure.store.postgresql.notifications import Notification
 from deltamark.infrastructure.store.postgresql.recorder import LOCK_LOG, ChangeRecorder
 from deltamark.infrastructure.store.postgresql.statistics import renew_statistics
 from deltamark.infrastructure.store.queries.leases import renew
-from deltamark.infrastructure.store.transactions import StoreWriting, Writer
+from deltamark.infrastructure.store.transactions import TOLD_AFTER_S, StoreWriting, Writer, tell_of_wait
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
 from deltamark.infrastructure.system.processes import host_of, number_of, state_of
 
@@ -63,10 +65,20 @@ def _read_exported(snapshot: str) -> str:
 
 _LOCKED = """JOIN pg_locks l USING (pid)
     WHERE l.relation = 'log_end'::regclass AND l.mode = 'ExclusiveLock' AND l.granted"""
-_WRITER = f"""SELECT pid, usename, coalesce(application_name, '-'), to_char(xact_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-    FROM pg_stat_activity {_LOCKED}"""
+_SESSION = """SELECT pid, usename, coalesce(application_name, ''), host(client_addr),
+    to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM pg_stat_activity"""
+"""Who has a session. The server hides address and time of sessions of other roles from those who may not see them."""
+
+_WRITER = f"{_SESSION} {_LOCKED}"
+_BLOCKER = f"""{_SESSION} WHERE pid = ANY(pg_blocking_pids(?1::integer))
+    ORDER BY pid IN (SELECT pid FROM pg_locks WHERE relation = 'log_end'::regclass AND granted) DESC, xact_start, pid
+    LIMIT 1"""
+"""Who keeps a session waiting: who has the lock before who waits for it, too."""
+
+_IS_BLOCKED = "SELECT cardinality(pg_blocking_pids(?1::integer)) > 0"
 _END_WRITER = f"""SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity {_LOCKED}
-    AND application_name = ?1 AND pid <> pg_backend_pid()"""
+    AND (application_name = ?1 OR starts_with(application_name, ?1 || ': ')) AND pid <> pg_backend_pid()"""
+_NAME_SESSION = "SELECT set_config('application_name', ?1, true)"
 
 _SCRUBBED = ("stored_events", "snapshots", "resources", "links", "correlation_keys", "awaited", "pending")
 
@@ -124,6 +136,33 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
     def _connection(self, begin: str) -> AbstractContextManager[Connection[DictRow]]:
         return self._datastore.connections.connection(begin)
 
+    def _sole_writer(self) -> AbstractContextManager[Connection[DictRow]]:
+        return self._datastore.connections.connection(_WRITE, self._telling_of_waits)
+
+    @contextmanager
+    def _telling_of_waits(self, session: int) -> Iterator[None]:
+        """Tells for whom a session waits if the block lasts long."""
+        timer = threading.Timer(TOLD_AFTER_S, self._tell_of_wait, (session,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _tell_of_wait(self, session: int) -> None:
+        with suppress(DeltamarkError):
+            try:
+                with self._connection("") as connection:
+                    database = PostgreSQLDatabase(connection)
+                    if not database.one(_IS_BLOCKED, (session,)):
+                        return
+                    row = database.row(_BLOCKER, (session,))
+            except psycopg.Error:  # the function may be forbidden
+                tell_of_wait(self._writer())
+            else:
+                tell_of_wait(None if row is None else self._described(*row))
+
     @property
     def recorder(self) -> ChangeRecorder:
         """The recorder of the log, for projections of the `eventsourcing` library."""
@@ -136,9 +175,9 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
 
     @contextmanager
     def _writing_transaction(self) -> Iterator[Writing]:
-        with self._connection(_WRITE) as connection:
+        with self._sole_writer() as connection:
             database = PostgreSQLDatabase(connection)
-            with closing(StoreWriting(database, self._mapper, self._clock)) as writing:
+            with closing(_NamedWriting(database, self._mapper, self._clock)) as writing:
                 yield writing
                 writing.finish()
                 self._commit(connection)
@@ -182,7 +221,7 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
     def dry_run(self) -> Iterator[None]:
         with (
             self._explained_errors(),
-            self._connection(_WRITE) as connection,
+            self._sole_writer() as connection,
             self._as_dry_run(lambda: PostgreSQLDatabase(connection)),
         ):
             yield
@@ -246,13 +285,16 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
         row = None
         with suppress(psycopg.Error), self._connection("") as connection:
             row = PostgreSQLDatabase(connection).row(_WRITER)
-        if row is None:
-            return None
-        name = row[2]
-        running = self._run_of(lambda process: application_name(number_of(process), host_of(process)) == name)
+        return None if row is None else self._described(*row)
+
+    def _described(self, session: int, user: str, name: str, host: str | None, since: str | None) -> Writer:
+        """Describes a session on the server, as far as this user may see it."""
+        running = self._run_of(lambda process: is_name_of(process_name(number_of(process), host_of(process)), name))
         is_stopped = running is not None and state_of(running[0]) is ProcessState.STOPPED
+        words = f"session {session} of {user} on the server ({name or 'without a name'})"
+        words += f" from {host}" if host else ""
         return Writer(
-            words="session {} of {} on the server ({}), in a transaction since {}".format(*row),
+            words=f"{words}, in a transaction since {since}" if since else words,
             run=running[1] if running else None,
             stopped=number_of(running[0]) if running and is_stopped else None,
         )
@@ -264,12 +306,28 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
             sql = f"SELECT DISTINCT process FROM leases WHERE run=?1 AND until <= {database.current_time(2)}"
             for (process,) in database.all(sql, (run,)):
                 if process:
-                    name = application_name(number_of(process), host_of(process))
+                    name = process_name(number_of(process), host_of(process))
                     ended |= bool(database.all(_END_WRITER, (name,)))
         return ended
 
     def close(self) -> None:
         self._datastore.close()
+
+
+class _NamedWriting(StoreWriting):
+    """Names the run in the session while it writes."""
+
+    def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
+        super().take_leases(run, tasks, time_to_live_s)
+        self._name(run)
+
+    def extend_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
+        self._name(run)
+        return super().extend_leases(run, tasks, time_to_live_s)
+
+    def _name(self, run: int) -> None:
+        if run > 0:  # others are leases without a run
+            self._db.execute(_NAME_SESSION, (session_name(run),))
 
 
 class _ExplainedWatch:
