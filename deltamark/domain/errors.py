@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from deltamark.domain.location import Location
+from deltamark.domain.message_parts import NOWHERE, MessageParts, Place, parts_of
 from deltamark.domain.messages import discarded_by
 from deltamark.domain.next_steps import NextAction, NextStep, decisions, waiting_adoption_steps
 from deltamark.domain.processes import ProcessState
@@ -59,6 +60,16 @@ class DeltamarkError(Exception):
     """
 
     next_steps: tuple[NextStep, ...] = ()
+    advice: str | None = None
+    """The end of the message that says what to do, in errors that have it by itself."""
+
+    @property
+    def parts(self) -> MessageParts:
+        """What happened, where, and what to do about it."""
+        known = {f.name: getattr(self, f.name, None) for f in fields(Place)}
+        place = Place(**{name: value for name, value in known.items() if isinstance(value, str | int)})
+        where = getattr(self, "where", None)
+        return parts_of(str(self), place.at(where if isinstance(where, Location) else None), self.advice)
 
     def with_next_steps(self, *steps: NextStep) -> Self:
         """Adds next steps, and returns the error."""
@@ -75,6 +86,11 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.location}: {self.message}" if self.location else self.message
+
+    @property
+    def parts(self) -> MessageParts:
+        """What is wrong, where, and what to do about it."""
+        return parts_of(self.message, NOWHERE.at(self.location))
 
 
 class ConfigurationError(DeltamarkError):
@@ -199,6 +215,7 @@ class ThresholdExceeded(DeltamarkError):
     def __init__(self, connector: str, reason: str, advice: str) -> None:
         self.connector = connector
         self.reason = reason
+        self.advice = advice
         super().__init__(f"{connector}: {reason}. Nothing was changed. {advice}")
 
 

@@ -112,6 +112,27 @@ class LeftOutDocument(TypedDict):
     since: str | None
 
 
+class PlaceDocument(TypedDict):
+    """Where something happened; only the members that are known."""
+
+    file: NotRequired[str]
+    line: NotRequired[int]
+    column: NotRequired[str]
+    position: NotRequired[int]
+    connector: NotRequired[str]
+    entity_type: NotRequired[str]
+    property: NotRequired[str]
+    key: NotRequired[str]
+
+
+class MessageDocument(TypedDict):
+    """A message in its parts: what happened, where, and what to do about it."""
+
+    what: str
+    where: PlaceDocument
+    advice: str | None
+
+
 class TaskDocument(TypedDict):
     """A task of a run, with its counts."""
 
@@ -131,6 +152,7 @@ class TaskDocument(TypedDict):
     written: int
     seconds: float
     messages: list[str]
+    said: list[MessageDocument]
     left_out: NotRequired[LeftOutDocument]
 
 
@@ -258,14 +280,31 @@ class ClassificationDocument(TypedDict):
     confidence: int
 
 
-class FaultDocument(TypedDict):
-    """A fault or a warning of a configuration."""
+class FaultDocument(MessageDocument):
+    """A fault or a warning of a configuration, whole and in its parts."""
 
     severity: str
     file: str | None
     line: int | None
     column: str | None
     message: str
+
+
+class NextStepDocument(TypedDict):
+    """What can be done next; `subject` is a run, a position or a job."""
+
+    action: str
+    words: str
+    subject: int | str | None
+
+
+class ErrorDocument(MessageDocument):
+    """An error: its kind, its whole message and its parts, the faults of a configuration, and what can be done next."""
+
+    error: str
+    message: str
+    faults: NotRequired[list[FaultDocument]]
+    next_steps: NotRequired[list[NextStepDocument]]
 
 
 class JobHealthDocument(TypedDict):

@@ -5,6 +5,7 @@ The reference of formats describes them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -24,7 +25,7 @@ from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.differences import Difference
 from deltamark.domain.derivation.explanation import FlagCause
 from deltamark.domain.derivation.simulation import DerivedDifference
-from deltamark.domain.errors import Fault
+from deltamark.domain.errors import ConfigurationError, DeltamarkError, Fault
 from deltamark.domain.history.changes import (
     Classification,
     CorrelationKey,
@@ -37,9 +38,12 @@ from deltamark.domain.history.diff import LinkDelta, ResourceDelta
 from deltamark.domain.history.grounds import Grounds
 from deltamark.domain.history.intervals import HeldLink, HeldValue
 from deltamark.domain.history.report import ResourceReport
+from deltamark.domain.message_parts import MessageParts, parts_of
+from deltamark.domain.next_steps import NextStep
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Change, Resource, ResourceEvent, ResourceRef
 from deltamark.domain.runs.run import JobRun, LeftOut, Operator, Resumption, SetAside, TaskRun
+from deltamark.domain.secrets import masked
 from deltamark.interfaces.document_types import (
     CauseDocument,
     ChangeDocument,
@@ -47,6 +51,7 @@ from deltamark.interfaces.document_types import (
     CloudEventDocument,
     DeltaDocument,
     DirtyDocument,
+    ErrorDocument,
     ExportedDocument,
     FaultDocument,
     FreezeDocument,
@@ -56,8 +61,11 @@ from deltamark.interfaces.document_types import (
     KeyDocument,
     LeftOutDocument,
     ListedResource,
+    MessageDocument,
+    NextStepDocument,
     OperatorDocument,
     PairDocument,
+    PlaceDocument,
     ResourceDocument,
     ResumptionDocument,
     RunDocument,
@@ -291,6 +299,7 @@ def task_document(task: TaskRun) -> TaskDocument:
             **asdict(task.counts),
             "seconds": task.seconds,
             "messages": list(task.messages),
+            "said": [message_document(parts_of(message)) for message in task.messages],
             **left_out,
         },
     )
@@ -471,7 +480,38 @@ def fault_document(severity: str, fault: Fault) -> FaultDocument:
         "line": place.line if place else None,
         "column": place.column if place else None,
         "message": fault.message,
+        **message_document(fault.parts),
     }
+
+
+def message_document(parts: MessageParts) -> MessageDocument:
+    """A message in its parts."""
+    where = {name: value for name, value in asdict(parts.place).items() if value is not None}
+    return {"what": parts.what, "where": cast("PlaceDocument", where), "advice": parts.advice}
+
+
+def error_document(error: DeltamarkError) -> ErrorDocument:
+    """An error, for the command line and for problem details."""
+    document: dict[str, Any] = {
+        "error": "-".join(words_of(error)),
+        "message": masked(str(error)),
+        **message_document(error.parts),
+    }
+    document |= {name: masked(document[name]) for name in ("what", "advice") if document[name] is not None}
+    if isinstance(error, ConfigurationError):
+        document["faults"] = [fault_document("error", fault) for fault in error.faults]
+    if error.next_steps:
+        document["next_steps"] = [_step_document(step) for step in error.next_steps]
+    return cast("ErrorDocument", document)
+
+
+def words_of(error: DeltamarkError) -> list[str]:
+    """The words of the class of an error, which name its kind: `["store", "missing"]`."""
+    return [word.lower() for word in re.findall(r"[A-Z][a-z]*", type(error).__name__)]
+
+
+def _step_document(step: NextStep) -> NextStepDocument:
+    return {"action": step.action.name.lower().replace("_", "-"), "words": step.action.value, "subject": step.subject}
 
 
 def notice_document(notice: Notice) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import orjson
 from attrs import evolve, frozen
 
+from deltamark.domain.errors import UsageError
 from deltamark.domain.values import is_visible
 from deltamark.interfaces.cell_texts import plain, without_formula
 from deltamark.interfaces.cli.pager import PagedOutput
@@ -39,10 +40,17 @@ class Format(Enum):
     """The formats of rows."""
 
     TABLE = "table"
+    JSON = "json"
+    """One document: an array of rows, or one object where there is one thing to show."""
     JSONL = "jsonl"
     CSV = "csv"
     CLOUDEVENTS = "cloudevents"
     """JSON lines whose documents are CloudEvents: for changes alone."""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether what is one thing is printed as one object."""
+        return self in (Format.JSON, Format.JSONL)
 
 
 @frozen
@@ -93,12 +101,19 @@ class Listing:
 
 
 def render(listing: Listing, form: Format) -> None:
-    """Prints the rows on standard output."""
+    """Prints the rows on standard output.
+
+    :raises UsageError: for rows that come as things happen, as one document.
+    """
+    if listing.is_live and form is Format.JSON:
+        raise UsageError("rows that come as things happen have no end, which --format json needs. Use --format jsonl.")
     if listing.is_live and isinstance(sys.stdout, PagedOutput):
         sys.stdout.go_direct()
     if not (listing.is_live or sys.stdout.isatty()):
         listing = evolve(listing, documents=counted(listing.documents))
     match form:
+        case Format.JSON:
+            write(_json_array(listing.documents))
         case Format.JSONL | Format.CLOUDEVENTS:
             write(map(json_line, listing.documents), listing.at_a_time)
         case Format.CSV:
@@ -134,6 +149,15 @@ def json_line(document: Document) -> bytes:
     if not is_visible(text):
         text = "".join(char if is_visible(char) else json.dumps(char)[1:-1] for char in text)
     return text.encode() + b"\n"
+
+
+def _json_array(documents: Iterable[Document]) -> Iterator[bytes]:
+    """An array, a document a line, written as they come."""
+    before = b"["
+    for document in documents:
+        yield before + json_line(document).rstrip(b"\n")
+        before = b",\n "
+    yield b"[]\n" if before == b"[" else b"]\n"
 
 
 def csv_lines(listing: Listing, *, for_a_terminal: bool = False) -> Iterator[bytes]:

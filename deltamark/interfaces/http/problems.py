@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,9 +16,10 @@ from litestar.exceptions import HTTPException, NotAuthorizedException, Validatio
 from litestar.response import Redirect, Template
 
 from deltamark.domain import errors
-from deltamark.domain.errors import ConfigurationError, DeltamarkError, exactly
-from deltamark.domain.next_steps import NextStep
+from deltamark.domain.errors import DeltamarkError, Fault, exactly
+from deltamark.domain.message_parts import parts_of
 from deltamark.domain.secrets import masked
+from deltamark.interfaces.documents import error_document, fault_document, message_document, words_of
 from deltamark.interfaces.http.children import OwnRun
 from deltamark.interfaces.http.reports import ReportNotFound
 
@@ -95,26 +95,15 @@ def status_of(error: DeltamarkError) -> int:
 
 def problem_of(error: DeltamarkError) -> Problem:
     """The problem for an error of the engine: its message, its data, and what can be done."""
-    name = _words(type(error).__name__)
-    members: dict[str, Any] = dict(_data(error))
-    if error.next_steps:
-        members["next_steps"] = [_step(step) for step in error.next_steps]
-    if isinstance(error, ConfigurationError):
-        members["faults"] = [str(fault) for fault in error.faults]
-    return Problem("-".join(name), " ".join(name).capitalize(), status_of(error), masked(str(error)), members)
-
-
-def _words(name: str) -> list[str]:
-    return [word.lower() for word in re.findall(r"[A-Z][a-z]*", name)]
-
-
-def _step(step: NextStep) -> dict[str, Any]:
-    return {"action": step.action.name.lower().replace("_", "-"), "words": step.action.value, "subject": step.subject}
+    document: dict[str, Any] = dict(error_document(error))
+    kind, detail = document.pop("error"), document.pop("message")
+    members = {**dict(_data(error)), **document}
+    return Problem(kind, " ".join(words_of(error)).capitalize(), status_of(error), detail, members)
 
 
 def _data(error: DeltamarkError) -> Iterator[tuple[str, Any]]:
     for name, value in vars(error).items():
-        if name in ("next_steps", "faults", "traceback", "args") or name.startswith("_"):
+        if name in ("next_steps", "faults", "traceback", "args", "where", "advice") or name.startswith("_"):
             continue
         if isinstance(value, datetime):
             yield name, exactly(value)
@@ -166,11 +155,12 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
     members: dict[str, Any] = {}
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         members["faults"] = [
-            f"{fault.get('key', 'the request')}: {fault.get('message')}"
+            fault_document("error", Fault(None, f"{fault.get('key', 'the request')}: {fault.get('message')}"))
             for fault in error.extra
             if isinstance(fault, dict)
         ]
-    detail = "; ".join(members["faults"]) if members else str(error.detail)
+    detail = "; ".join(fault["message"] for fault in members["faults"]) if members else str(error.detail)
+    members = {**message_document(parts_of(masked(detail))), **members}
     headers = dict(error.headers or {})
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
