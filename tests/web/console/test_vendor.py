@@ -6,6 +6,8 @@ import re
 from hashlib import sha256
 from importlib.resources import files
 
+import pytest
+
 VENDOR = files("deltamark.interfaces.http.console") / "static" / "vendor"
 LARGEST = 250_000
 
@@ -25,8 +27,9 @@ def test_each_script_is_named_with_its_package_licence_and_integrity() -> None:
     assert all((VENDOR / licence).is_file() for _, licence in rows)
 
 
-def test_the_script_of_the_console_is_short() -> None:
-    own = (files("deltamark.interfaces.http.console") / "static" / "console.js").read_text("utf-8")
+@pytest.mark.parametrize("name", ["console.js", "graphs.js"])
+def test_the_scripts_of_the_console_are_short(name: str) -> None:
+    own = (files("deltamark.interfaces.http.console") / "static" / name).read_text("utf-8")
 
     assert len(own.splitlines()) < 150
     assert not re.search(r"innerHTML|insertAdjacentHTML|\beval\b|document\.write|setAttribute\(\"style\"", own)

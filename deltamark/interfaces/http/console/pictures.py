@@ -12,6 +12,8 @@ from deltamark.domain.runs.task_calls import Group
 from deltamark.domain.values import escaped
 
 _WIDEST = 34
+_WIDEST_NAME = 54
+"""A name is written in two rows."""
 
 
 @frozen(kw_only=True)
@@ -82,7 +84,7 @@ def task_arrows(groups: Sequence[Group]) -> Iterator[Arrow]:
 def _box(box: Box) -> dict[str, str | None]:
     return {
         "name": box.name,
-        "label": _short(box.label),
+        "label": _short(box.label, _WIDEST_NAME),
         "below": _short(box.below),
         "address": box.address,
         "kind": box.kind,
@@ -94,6 +96,6 @@ def _once(arrows: Iterable[Arrow]) -> Iterable[Arrow]:
     return dict.fromkeys(arrows)
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = _WIDEST) -> str:
     shown = escaped(text)
-    return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

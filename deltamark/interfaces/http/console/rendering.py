@@ -132,12 +132,12 @@ def value(held: object) -> Markup:
 
 
 def time(at: datetime | None) -> Markup:
-    """A time in UTC, which the script of the page may show in the zone of the reader."""
+    """A time in UTC with its day of the week, which the script of the page may show in the zone of the reader."""
     if at is None:
         return Markup('<span class="dim">never</span>')
     utc = at.astimezone(UTC)
     return Markup('<time datetime="{}">{} UTC</time>').format(
-        utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), utc.strftime("%Y-%m-%d %H:%M:%S")
+        utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), utc.strftime("%a %Y-%m-%d %H:%M:%S")
     )
 
 

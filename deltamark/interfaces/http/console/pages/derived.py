@@ -58,6 +58,15 @@ SHOWN = {
 }
 """The parts of the page, and their titles."""
 
+EXPLAINED = {
+    "ambiguous": "A value that several resources have on one side of a rule matches more pairs than one: look at these "
+    "first.",
+    "pairs": "Two resources with the same key by a rule are taken for the same thing: a person and their account.",
+    "keys": "What each rule computes of a resource, to find its counterpart.",
+    "classifications": "Which resource type each resource has, and the rule that says so.",
+    "dirty": "Resources of which something changed that computed values read: a job computes them next.",
+}
+
 NAMED = {"ambiguous": "Rule", "pairs": "Rule", "keys": "Rule", "classifications": "Type", "dirty": "Task"}
 """What each part is cut down by."""
 
@@ -141,7 +150,7 @@ def derived(
 ) -> Template:
     """What was derived of the resources."""
     found = derived_of(engine, show, name, after)
-    return page("derived.html", engine, user, "Derived", shown=found, parts=SHOWN, named=NAMED)
+    return page("derived.html", engine, user, "Derived", shown=found, parts=SHOWN, named=NAMED, explained=EXPLAINED)
 
 
 ROUTES = (derived,)

@@ -73,7 +73,7 @@ class Before:
 class Held:
     """What a reviewer sees of a run.
 
-    :param counts: kind -> how many changes, without filters.
+    :param counts: kind -> how many changes, without filters; `types`: entity type -> how many, of links at either end.
     :param may_not: why this user may not decide; empty where they may.
     :param fault: why a decision was refused just now; `reason` what was written then.
     """
@@ -86,7 +86,7 @@ class Held:
     kind: str
     type: str
     key: str
-    types: tuple[str, ...] = field(converter=as_tuple)
+    types: Mapping[str, int]
     may_not: str
     fault: str = ""
     reason: str = ""
@@ -112,8 +112,11 @@ def held_of(
     run = engine.run(number, with_rows=False)
     counts: Counter[str] = Counter()
     of_type: Counter[str] = Counter()
+    types: Counter[str] = Counter()
     for each in engine.pending_counts(number) if run.state is TaskState.BLOCKED else ():
         counts[each.kind] += each.count
+        for name in set(each.entity_types):
+            types[name] += each.count if kind in ("", each.kind) else 0
         of_type[each.kind] += each.count if entity_type in ("", *each.entity_types) else 0
     kinds = []
     for name in KINDS:
@@ -137,7 +140,7 @@ def held_of(
         kind=kind,
         type=entity_type,
         key=key,
-        types=[each.identifier for each in engine.configuration.entity_types],
+        types=types,
         may_not=may_not_decide(run, user, runs),
     )
 
@@ -204,11 +207,13 @@ def decide(
 ) -> Redirect | Template:
     """Accepts or drops what a run holds back, if it is what the form shows."""
     refuse_partial_sight(user)
-    fault = _fault(engine, engine.run(number, with_rows=False), data)
+    run = engine.run(number, with_rows=False)
+    fault = _outdated(run, data) or _fault(engine, run, data)
     if fault:
         shown = held_of(engine, number, user, runs)
         shown = evolve(shown, fault=fault, reason=data.get("reason", ""))
-        return page("held.html", engine, user, "Runs", status_code=409, shown=shown, effect=_effect(reports, number))
+        status = 412 if _outdated(run, data) else 400
+        return page("held.html", engine, user, "Runs", status_code=status, shown=shown, effect=_effect(reports, number))
     do = runs.accept if data["deed"] == "accept" else runs.drop
     do(number, user, reason=data["reason"].strip())
     return Redirect(f"/runs/{number}", status_code=303)
@@ -220,13 +225,18 @@ def _effect(reports: Reports, number: int) -> ShownReport | None:
     return None if report is None else shown_report(report)
 
 
-def _fault(engine: Engine, run: JobRun, form: Mapping[str, str]) -> str:
-    """Why a decision is not carried out; empty where it is."""
+def _outdated(run: JobRun, form: Mapping[str, str]) -> str:
+    """That somebody decided since the form was made; empty where nobody did."""
     if run.state is not TaskState.BLOCKED or str(run.version) != form.get("version"):
         return (
             f"Somebody decided about run {run.number} since this page was made: it is {run.state.value} now. "
             "Nothing was done by you. Look at it again."
         )
+    return ""
+
+
+def _fault(engine: Engine, run: JobRun, form: Mapping[str, str]) -> str:
+    """Why a decision is not carried out; empty where it is."""
     held_back = sum(each.count for each in engine.pending_counts(run.number))
     if form.get("count", "").strip().replace(",", "") != str(held_back):
         return f"To confirm, repeat the number of changes: {held_back}. Nothing was done."

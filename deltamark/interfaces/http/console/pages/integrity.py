@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from attrs import field, frozen
-from litestar import get
+from litestar import Response, get
+from litestar.exceptions import NotFoundException
 from litestar.response import Template
 
 from deltamark.application.ports.records import Space
@@ -15,7 +16,7 @@ from deltamark.domain.integrity.verification import Checkpoint
 from deltamark.domain.sources.places import KeptPlace
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
-from deltamark.interfaces.http.console.pages.answers import page
+from deltamark.interfaces.http.console.pages.answers import page, refuse_partial_sight
 from deltamark.interfaces.http.console.pages.reports import shown_report
 from deltamark.interfaces.http.dependencies import TheEngine, TheReports, TheUser
 from deltamark.interfaces.http.reports import ReportKind
@@ -54,4 +55,20 @@ def integrity(engine: TheEngine, user: TheUser, reports: TheReports) -> Template
     return page("integrity.html", engine, user, "Integrity", shown=integrity_of(engine), verifications=verifications)
 
 
-ROUTES = (integrity,)
+@get("/integrity/checkpoint.json", opt={ROLE: Role.READER}, sync_to_thread=True)
+def checkpoint(engine: TheEngine, user: TheUser) -> Response[str]:
+    """The checkpoint of the log as the file that a verification reads.
+
+    :raises NotFoundException: if the log is empty.
+    """
+    from deltamark.infrastructure.checkpoints.files import checkpoint_text
+
+    refuse_partial_sight(user)
+    found = engine.checkpoint()
+    if found is None:
+        raise NotFoundException("the log is empty: there is nothing to make a checkpoint of. Run a job first.")
+    headers = {"Content-Disposition": f'attachment; filename="checkpoint-{found.position}.json"'}
+    return Response(checkpoint_text(found, None), headers=headers, media_type="application/json")
+
+
+ROUTES = (integrity, checkpoint)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 from attrs import field, frozen
@@ -10,12 +13,23 @@ from litestar import Request, get
 from litestar.params import FromQuery
 from litestar.response import Stream, Template
 
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.errors import UsageError
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import ChangeKind, Position
 from deltamark.domain.history.pages import ChangePage
+from deltamark.domain.runs.run import JobRun
+from deltamark.domain.values import shown
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
-from deltamark.interfaces.http.console.pages.answers import BUDGET_S, ROWS, number_in, page, refuse_partial_sight
+from deltamark.interfaces.http.console.pages.answers import (
+    BUDGET_S,
+    ROWS,
+    moment,
+    number_in,
+    page,
+    refuse_partial_sight,
+)
 from deltamark.interfaces.http.console.rendering import render
 from deltamark.interfaces.http.dependencies import TheEngine, TheHub, TheUser
 from deltamark.interfaces.http.live import appended
@@ -63,30 +77,101 @@ class LogFilter:
         }
 
 
+COUNTED_RUNS = 30
+"""Where no run is asked for, the changes of so many are counted."""
+
+
+@frozen(kw_only=True)
+class ChangeCounts:
+    """How many changes runs made, by kind, and by task with the connector that it synchronizes, if any.
+
+    They are on record with the runs, so the log is not read for them.
+    """
+
+    runs: int
+    kinds: tuple[tuple[str, int], ...] = field(converter=as_tuple)
+    tasks: tuple[tuple[str, str, int], ...] = field(converter=as_tuple)
+
+
+def counts_of(runs: Iterable[JobRun], configuration: Configuration) -> ChangeCounts:
+    """How many changes some runs made."""
+    connectors = {task.identifier: task.synchronizes or "" for task in configuration.all_tasks()}
+    kinds: Counter[ChangeKind] = Counter()
+    tasks: Counter[str] = Counter()
+    counted = list(runs)
+    for run in counted:
+        for task in run.tasks:
+            tasks[task.identifier] += task.counts.changed + task.counts.written
+        kinds.update(
+            {
+                ChangeKind.CREATED: run.counts.inserted,
+                ChangeKind.UPDATED: run.counts.updated + run.counts.written,
+                ChangeKind.COMPUTED: run.counts.written,
+                ChangeKind.DELETED: run.counts.deleted,
+                ChangeKind.LINKED: run.counts.linked,
+                ChangeKind.UNLINKED: run.counts.unlinked,
+            }
+        )
+    return ChangeCounts(
+        runs=len(counted),
+        kinds=[(kind.value, kinds[kind]) for kind in ChangeKind if kinds[kind]],
+        tasks=[(task, connectors.get(task, ""), count) for task, count in sorted(tasks.items()) if count],
+    )
+
+
 @frozen(kw_only=True)
 class Log:
-    """A part of the log, and the names that its filters may have."""
+    """A part of the log, and the names that its filters may have.
+
+    :param day: shows it as it was at the end of this day, in UTC; empty for now.
+    :param counts: of the run that is asked for, or of the newest runs; None where the changes of one type, key or
+        property are asked for, of which no counts are on record.
+    """
 
     changes: ChangePage
     filter: LogFilter
     before: Position | None
+    day: str
     is_live: bool
+    counts: ChangeCounts | None
     types: tuple[str, ...] = field(converter=as_tuple)
     tasks: tuple[str, ...] = field(converter=as_tuple)
     kinds: tuple[str, ...] = tuple(kind.value for kind in ChangeKind)
 
 
-def log_of(engine: Engine, admitted: LogFilter, before: Position | None = None, *, is_live: bool = False) -> Log:
-    """The newest changes that a filter admits, or those below a position."""
+def log_of(
+    engine: Engine, admitted: LogFilter, before: Position | None = None, *, day: str = "", is_live: bool = False
+) -> Log:
+    """The newest changes that a filter admits, or those below a position, or up to the end of a day."""
     configuration = engine.configuration
+    if day and before is None:
+        before = _end_of(engine, day)
+    counts = None
+    if not (admitted.type or admitted.key or admitted.property_name):
+        runs = engine.runs(limit=COUNTED_RUNS) if admitted.run is None else [engine.run(admitted.run, with_rows=False)]
+        counts = counts_of(runs, configuration)
     return Log(
         changes=engine.changes_page(before=before, limit=ROWS, budget_s=BUDGET_S, **admitted.named),
         filter=admitted,
         before=before,
+        day=day,
         is_live=is_live,
+        counts=counts,
         types=[entity_type.identifier for entity_type in configuration.entity_types],
         tasks=sorted({task.identifier for task in configuration.all_tasks()}),
     )
+
+
+def _end_of(engine: Engine, day: str) -> Position:
+    """The position below which the changes up to the end of a day are.
+
+    :raises UsageError: if it is no day.
+    """
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise UsageError(f"{shown(day)} is no day. Write one such as 2026-11-24.") from None
+    return engine.position(moment(day)) + 1
 
 
 MOST_AT_ONCE = 20
@@ -125,15 +210,19 @@ def log(
     task: FromQuery[str] = "",
     property: FromQuery[str] = "",  # noqa: A002
     before: FromQuery[str] = "",
+    day: FromQuery[str] = "",
     live: FromQuery[str] = "",
 ) -> Template:
     """The log.
 
+    :param day: shows the changes up to the end of this day, in UTC, where `before` is left out.
     :param live: whether new changes come onto the page.
     """
     admitted = _filter(type, key, kind, run, task, property)
     place = number_in(before, "a position")
-    return page("log.html", engine, user, "Log", shown=log_of(engine, admitted, place, is_live=live == "1"))
+    return page(
+        "log.html", engine, user, "Log", shown=log_of(engine, admitted, place, day=day.strip(), is_live=live == "1")
+    )
 
 
 @get("/log/live", opt={ROLE: Role.READER})

@@ -19,6 +19,7 @@ from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.charts import BarChart, Sample, bar_chart
 from deltamark.interfaces.http.console.pages.answers import page
+from deltamark.interfaces.http.console.rendering import log_url
 from deltamark.interfaces.http.dependencies import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
 
@@ -105,8 +106,9 @@ def changes_a_day(runs: Iterable[JobRun], configuration: Configuration, today: d
     days = [first + timedelta(days=number) for number in range(DAYS)]
     samples = [
         Sample(
-            name=day.isoformat(),
-            under=f"{day:%m-%d}",
+            name=f"{day:%a} {day.isoformat()}",
+            under=f"{day:%a %m-%d}",
+            address=log_url(day=day.isoformat()) if amounts[day] else None,
             amounts=[amounts[day][name] for name in names] or [0],
         )
         for day in days

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import field, frozen
 from litestar import get
+from litestar.exceptions import NotFoundException
 from litestar.params import FromQuery
 from litestar.response import Template
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.explanation import Explanation
-from deltamark.domain.errors import DeltamarkError, HistoryDiscarded
+from deltamark.domain.errors import DeltamarkError, ErasedResource, HistoryDiscarded, UsageError
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import LoggedChange, Position, When
 from deltamark.domain.history.report import ResourceReport
@@ -22,6 +23,7 @@ from deltamark.domain.values import Value
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.pages.answers import ROWS, moment, number_in, page
+from deltamark.interfaces.http.console.pages.resources import text_of
 from deltamark.interfaces.http.console.pictures import Arrow, Box, Graph
 from deltamark.interfaces.http.console.rendering import resource_url
 from deltamark.interfaces.http.dependencies import TheEngine, TheUser
@@ -29,9 +31,6 @@ from deltamark.interfaces.http.users import Role
 
 NEIGHBOURS = 24
 """The picture of the links has at most so many others."""
-
-_SEARCHED = 200
-"""A longer value is not searched for by a link."""
 
 NAMED_LINKS = 24
 """More links of one association in one direction are folded."""
@@ -53,9 +52,9 @@ class ShownValue:
     since: LoggedChange | None
 
     @property
-    def is_short(self) -> bool:
-        """Whether it is a text that an address may hold, to search for it."""
-        return isinstance(self.value, str) and len(self.value) <= _SEARCHED and self.value.isprintable()
+    def text(self) -> str | None:
+        """The value as an address has it, to search for it."""
+        return text_of(self.value)
 
 
 @frozen(kw_only=True)
@@ -284,7 +283,15 @@ def resource(
     """One resource, now or at a moment.
 
     :param date: a moment by a form, which wins over `at`.
+    :raises NotFoundException: if there never was one of this key.
     """
+    if engine.resource(type, key) is None:
+        try:
+            engine.history(type, key, limit=1)
+        except ErasedResource:
+            raise
+        except UsageError as error:
+            raise NotFoundException(f"{error} Look for a part of the key, or for a name.") from None
     shown = resource_of(engine, ResourceRef(type, key), moment(date or at), number_in(before, "a position"))
     return page("resource.html", engine, user, "Resources", shown=shown, asked=date)
 

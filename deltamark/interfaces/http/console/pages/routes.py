@@ -17,6 +17,7 @@ from deltamark.interfaces.http.console.pages import (
     resources,
     runs,
     schedule,
+    value,
 )
 
 _MODULES = (
@@ -25,6 +26,7 @@ _MODULES = (
     held_back,
     resources,
     resource,
+    value,
     log,
     derived,
     configuration,

@@ -1,25 +1,34 @@
 "use strict";
-// Every page works without this file. It shows times in the zone of the reader, draws graphs, and follows runs and the log.
+// Every page works without this file. It shows times in the zone of the reader, and follows runs and the log.
 (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const make = (name, attributes = {}, text) => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    if (text !== undefined) element.textContent = text;
-    return element;
-  };
 
   // Times: UTC as the server writes them, or the zone of this browser, which is named.
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
   let zone = localStorage.getItem("zone") === "UTC" ? "UTC" : here;
   const showTimes = (root = document) => {
     const shown = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone: zone });
+    const day = new Intl.DateTimeFormat("en", { weekday: "short", timeZone: zone });
     for (const time of all("time[datetime]", root)) {
-      const at = new Date(time.dateTime), text = shown.format(at) + (zone === "UTC" ? " UTC" : "");
+      const at = new Date(time.dateTime), text = `${day.format(at)} ${shown.format(at)}` + (zone === "UTC" ? " UTC" : "");
       if (time.textContent !== text) time.textContent = text;
       time.title = `${time.dateTime} (UTC)`;
     }
   };
+  // A time in a form is in UTC for the server, and is written in the zone in which the page shows times.
+  const showZones = () => {
+    for (const field of all("input[data-utc]")) {
+      const at = field.dataset.utc && new Date(`${field.dataset.utc}Z`);
+      if (zone === "UTC") field.value = field.dataset.utc;
+      else if (at) field.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+      field.labels[0].querySelector(".zone").textContent = zone;
+    }
+  };
+  for (const field of all("input[data-utc]")) {
+    const keep = () => { field.dataset.utc = zone === "UTC" || !field.value ? field.value : new Date(field.value).toISOString().slice(0, 19); };
+    field.addEventListener("change", keep);
+    field.form.addEventListener("submit", () => { keep(); field.value = field.dataset.utc; setTimeout(showZones); });
+  }
   const button = document.getElementById("zone");
   if (button) {
     const name = () => { button.textContent = zone; button.title = `Show times in ${zone === "UTC" ? here : "UTC"}`; };
@@ -31,56 +40,9 @@
       localStorage.setItem("zone", zone);
       name();
       showTimes();
+      showZones();
     });
   }
-
-  // Graphs: dagre says where each box is; boxes have a fixed size, so texts are never scaled.
-  const WIDE = 236, HIGH = 44, LOOP = 36;
-  let drawn = 0;
-  const draw = (place) => {
-    if (place.dataset.drawn === place.dataset.graph || !window.dagre) return;
-    place.dataset.drawn = place.dataset.graph;
-    const { boxes, arrows, across } = JSON.parse(place.dataset.graph);
-    const graph = new dagre.graphlib.Graph({ multigraph: true });
-    graph.setGraph({ rankdir: across ? "LR" : "TB", nodesep: 18, ranksep: 60, marginx: 16, marginy: 16 });
-    // An arrow from a box to itself is drawn below it, where the box gets room for it: dagre would draw it across others.
-    const loops = new Map(arrows.filter(([tail, head]) => tail === head).map(([tail, , label]) => [tail, label]));
-    boxes.forEach((box) => graph.setNode(box.name, { width: WIDE, height: HIGH + (loops.has(box.name) ? 2 * LOOP : 0), box }));
-    arrows.forEach(([tail, head, label, shown], n) => {
-      if (tail !== head) graph.setEdge(tail, head, { label, shown, width: label ? 7 * label.length : 0, height: label ? 16 : 0, labelpos: "c" }, String(n));
-    });
-    dagre.layout(graph);
-    const { width, height } = graph.graph(), id = `head-${++drawn}`;
-    const svg = make("svg", { width: Math.ceil(width), height: Math.ceil(height), "aria-hidden": "true" });
-    const marker = make("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: "auto-start-reverse" });
-    marker.append(make("path", { d: "M0 0 8 4 0 8z" }));
-    svg.append(marker);
-    const label = (x, y, text) => text && svg.append(make("text", { x, y, "text-anchor": "middle", class: "sub" }, text));
-    graph.edges().forEach((edge) => {
-      const { points, label: text, x, y, shown } = graph.edge(edge);
-      if (!shown) return;
-      svg.append(make("path", { d: `M${points.map((p) => `${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join("L")}`, "marker-end": `url(#${id})` }));
-      label(x, y - 4, text);
-    });
-    loops.forEach((text, name) => {
-      const { x, y } = graph.node(name), low = y + HIGH / 2;
-      svg.append(make("path", { d: `M${x - 30} ${low}C${x - 30} ${low + 26} ${x + 30} ${low + 26} ${x + 30} ${low + 2}`, "marker-end": `url(#${id})` }));
-      label(x, low + 34, text);
-    });
-    graph.nodes().forEach((name) => {
-      const { x, y, box } = graph.node(name);
-      const group = make(box.address ? "a" : "g", box.address ? { href: box.address, tabindex: "-1" } : {});
-      if (box.kind) group.setAttribute("class", `of-${box.kind}`);
-      group.append(make("title", {}, box.title), make("rect", { x: x - WIDE / 2, y: y - HIGH / 2, width: WIDE, height: HIGH, rx: 6 }));
-      const cut = (text) => (text.length > 29 ? `${text.slice(0, 28)}…` : text);
-      group.append(make("text", { x, y: box.below ? y - 3 : y + 5, "text-anchor": "middle" }, cut(box.label)));
-      if (box.below) group.append(make("text", { x, y: y + 14, "text-anchor": "middle", class: "sub" }, cut(box.below)));
-      svg.append(group);
-    });
-    place.replaceChildren(svg);
-    place.hidden = false;
-  };
-  const drawAll = (root = document) => all("[data-graph]", root).forEach(draw);
 
   // The slider of a moment says its position, and jumps from change to change with the arrow keys.
   for (const slider of all("input[data-stops]")) {
@@ -108,7 +70,7 @@
   });
 
   // What htmx puts into the page is shown as the rest is.
-  document.addEventListener("htmx:after:swap", () => { showTimes(); drawAll(); });
+  document.addEventListener("htmx:after:swap", () => { showTimes(); window.drawGraphs?.(); });
   showTimes();
-  drawAll();
+  showZones();
 })();
