@@ -273,8 +273,8 @@ def found_by(engine: Engine, asked: str, place: Place = FIRST) -> str | Found:
         if exact or not words
         else [found.ref for name in types for found in engine.resources(name, prefix=words, limit=10).resources]
     )
-    values, rest = _with_words(engine, types, words.casefold().split(), place) if words else ([], None)
-    return Found(asked=asked, resources=exact, beginning=beginning, values=values, rest=rest)
+    values, place_of_rest = _with_words(engine, types, words.casefold().split(), place) if words else ([], None)
+    return Found(asked=asked, resources=exact, beginning=beginning, values=values, rest=place_of_rest)
 
 
 FOUND_VALUES = 20
