@@ -18,10 +18,11 @@ PAUSE_S = 0.2
 """The shortest time between two messages of a stream."""
 
 
-def followed(hub: Hub, part: Callable[[], tuple[str, bool]]) -> Stream:
+def followed(hub: Hub, part: Callable[[], tuple[str, bool]], look_s: float = LOOK_S) -> Stream:
     """Sends a part of a page now, and again whenever it changed, until it is final.
 
     :param part: makes it, in a thread; it returns the part and whether it is final.
+    :param look_s: makes it anew after so long at the latest, also where nothing was written.
     :raises TooManyStreams: if as many streams as may be are open.
     """
 
@@ -40,7 +41,7 @@ def followed(hub: Hub, part: Callable[[], tuple[str, bool]]) -> Stream:
                 yield b"event: ended\ndata: ended\n\n"
                 return
             await asyncio.sleep(PAUSE_S)
-            await hub.wait(head, LOOK_S)
+            await hub.wait(head, look_s)
 
     return _stream(hub, messages())
 

@@ -145,7 +145,7 @@ def _durations(newest: Sequence[JobRun]) -> BarChart:
 @get("/", opt={ROLE: Role.READER}, sync_to_thread=True)
 def overview(engine: TheEngine, user: TheUser) -> Template:
     """The first page."""
-    return page("overview.html", engine, user, "Overview", shown=overview_of(engine, datetime.now(UTC)))
+    return page("overview.html", engine, user, "Overview", shown=overview_of(engine, datetime.now(UTC)), most=LAST_RUNS)
 
 
 ROUTES = (overview,)

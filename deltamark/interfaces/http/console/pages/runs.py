@@ -29,6 +29,9 @@ from deltamark.interfaces.http.users import Role
 _COUNTS = tuple(attribute.name for attribute in fields(Counts))
 AT_WORK = (TaskState.PENDING, TaskState.RUNNING)
 
+_LIST_LOOK_S = 5.0
+"""How often a list is made anew though nothing was written: a run whose process is gone writes nothing."""
+
 
 @frozen(kw_only=True)
 class Runs:
@@ -74,13 +77,15 @@ class Run:
         return self.run.state in AT_WORK
 
 
-def runs_of(engine: Engine, *, before: int | None = None, job: str = "", state: str = "") -> Runs:
+def runs_of(
+    engine: Engine, *, before: int | None = None, job: str = "", state: str = "", limit: int = ROWS
+) -> Runs:
     """A part of the runs."""
-    found = list(engine.runs(before=before, job=job or None, state=state or None, limit=ROWS + 1))
-    shown = found[:ROWS]
+    found = list(engine.runs(before=before, job=job or None, state=state or None, limit=limit + 1))
+    shown = found[:limit]
     return Runs(
         runs=shown,
-        older=shown[-1].number if len(found) > ROWS else None,
+        older=shown[-1].number if len(found) > limit else None,
         jobs=sorted({job.identifier for job in engine.configuration.jobs} | {run.job for run in shown}),
         startable=[job.identifier for job in engine.configuration.jobs if not job.user_start_denied],
         job=job,
@@ -140,8 +145,33 @@ def runs(
     run_state: FromQuery[str] = "",
 ) -> Template:
     """The runs, newest first."""
-    shown = runs_of(engine, before=number_in(before, "the number of a run"), job=job, state=run_state)
-    return page("runs.html", engine, user, "Runs", shown=shown)
+    place = number_in(before, "the number of a run")
+    shown = runs_of(engine, before=place, job=job, state=run_state)
+    return page("runs.html", engine, user, "Runs", shown=shown, is_newest=place is None)
+
+
+@get("/runs/live", opt={ROLE: Role.READER})
+async def live_list(
+    engine: TheEngine,
+    user: TheUser,
+    hub: TheHub,
+    job: FromQuery[str] = "",
+    run_state: FromQuery[str] = "",
+    limit: FromQuery[str] = "",
+) -> Stream:
+    """The newest runs as a list, whenever it changed.
+
+    :param limit: how many at most, up to those of a page.
+    """
+    refuse_partial_sight(user)
+    most = min(max(number_in(limit, "the limit") or ROWS, 1), ROWS)
+    await asyncio.to_thread(runs_of, engine, job=job, state=run_state, limit=1)  # refuses what does not exist
+
+    def part() -> tuple[str, bool]:
+        shown = runs_of(engine, job=job, state=run_state, limit=most)
+        return render("_runs.html", shown=shown, user=user), False
+
+    return followed(hub, part, _LIST_LOOK_S)
 
 
 @get("/runs/{number:int}", opt={ROLE: Role.READER}, sync_to_thread=True)
@@ -183,4 +213,4 @@ def decide(engine: TheEngine, user: TheUser, runs: TheRuns, number: FromPath[int
     return Redirect(f"/runs/{number}", status_code=303)
 
 
-ROUTES = (runs, run, live, start, decide)
+ROUTES = (runs, live_list, run, live, start, decide)
