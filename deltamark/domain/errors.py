@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 
 from attrs import fields, frozen
 
@@ -67,7 +67,8 @@ class DeltamarkError(Exception):
     def parts(self) -> MessageParts:
         """What happened, where, and what to do about it."""
         known = {f.name: getattr(self, f.name, None) for f in fields(Place)}
-        place = Place(**{name: value for name, value in known.items() if isinstance(value, str | int)})
+        given: dict[str, Any] = {name: value for name, value in known.items() if isinstance(value, str | int)}
+        place = Place(**given)
         where = getattr(self, "where", None)
         return parts_of(str(self), place.at(where if isinstance(where, Location) else None), self.advice)
 
@@ -572,7 +573,7 @@ class WorkersLost(DeltamarkError):
         super().__init__(f"{problem}. Nothing of the task was written. {advice}")
 
     def __reduce__(self) -> tuple[type[WorkersLost], tuple[str, str]]:
-        return WorkersLost, (self.problem, self.advice)
+        return WorkersLost, (self.problem, self.advice or "")
 
 
 class WorkerRefused(DeltamarkError):

@@ -1,7 +1,7 @@
 """Messages in parts: what happened, where, and what to do about it.
 
-A message is one text for people: a sentence about what is wrong, what was done because of it, then advice. Programs get the
-parts. This is the one place that knows how a text is put together; errors that have their parts give them (see
+A message is one text for people: a sentence about what is wrong, what was done because of it, then advice. Programs get
+the parts. This is the one place that knows how a text is put together; errors that have their parts give them (see
 `DeltamarkError.parts`).
 """
 
@@ -70,8 +70,8 @@ def parts_of(text: str, place: Place = NOWHERE, advice: str | None = None) -> Me
     """The parts of a message.
 
     :param place: what is known of where it happened; a file that the text begins with is added.
-    :param advice: the end of the text that is advice, where that is known; otherwise it is what follows the sentences about
-        what happened.
+    :param advice: the end of the text that is advice, where that is known; otherwise it is what follows the sentences
+        about what happened.
     """
     first, _, _ = text.partition("\n")
     if place.file is None:
