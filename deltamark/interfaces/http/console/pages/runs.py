@@ -77,9 +77,7 @@ class Run:
         return self.run.state in AT_WORK
 
 
-def runs_of(
-    engine: Engine, *, before: int | None = None, job: str = "", state: str = "", limit: int = ROWS
-) -> Runs:
+def runs_of(engine: Engine, *, before: int | None = None, job: str = "", state: str = "", limit: int = ROWS) -> Runs:
     """A part of the runs."""
     found = list(engine.runs(before=before, job=job or None, state=state or None, limit=limit + 1))
     shown = found[:limit]
