@@ -332,5 +332,6 @@ def format_option(command: click.decorators.FC) -> click.decorators.FC:
         type=click.Choice([form.value for form in Format if form is not Format.CLOUDEVENTS]),
         callback=lambda _, __, value: Format(value),
         default=Format.TABLE.value,
-        help="A table for people; jsonl (one object a line) or csv for programs.",
+        metavar="FORMAT",
+        help="table, json, jsonl (an object a line) or csv.",
     )(command)
