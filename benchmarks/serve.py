@@ -39,14 +39,14 @@ def measure_part(bench: Bench) -> None:
     token = command("token", "create", "benchmark", "--role", "admin", cwd=company).strip()
     starts = []
     for _ in range(ROUNDS):
-        with _served(company) as (process, _):
-            starts.append(_processor_s(process.pid))
+        with served(company) as (process, _):
+            starts.append(processor_s(process.pid))
     bench.add(PART, "CPU until it answers", starts, goal=Goal("value", at_most=1.5))
-    with _served(company) as (process, address):
-        began = [_memory_mb(process.pid)]
+    with served(company) as (process, address):
+        began = [memory_mb(process.pid)]
         bench.add(PART, "memory when it begins", began, unit="MB", goal=Goal("value", at_most=200))
         _measure(bench, address, token)
-        bench.add(PART, "memory after these answers", [_memory_mb(process.pid)], unit="MB")
+        bench.add(PART, "memory after these answers", [memory_mb(process.pid)], unit="MB")
         started = time.perf_counter()
         lines = _get(f"{address}/api/v1/changes?format=jsonl", token).splitlines()
         taken = time.perf_counter() - started
@@ -54,7 +54,7 @@ def measure_part(bench: Bench) -> None:
         if [rows[0]["position"], rows[-1]["position"]] != _ends(address, token):
             raise WorkFailed("the log as JSON lines does not begin and end as the log")
         bench.add(PART, "the whole log as JSON lines", [taken], count=len(lines), things="events")
-        bench.add(PART, "memory after the whole log", [_memory_mb(process.pid)], unit="MB")
+        bench.add(PART, "memory after the whole log", [memory_mb(process.pid)], unit="MB")
 
 
 def _ends(address: str, token: str) -> list[int]:
@@ -125,12 +125,16 @@ def command(*arguments: str, cwd: Path) -> str:
 
 
 @contextmanager
-def _served(company: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(company: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server over a workspace, and its address.
+
+    :param options: of the command line, before the command.
+    """
     with socket.socket() as some:
         some.bind(("127.0.0.1", 0))
         port = some.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "deltamark.interfaces.cli.start", "serve", "--port", str(port)],
+        [sys.executable, "-m", "deltamark.interfaces.cli.start", *options, "serve", "--port", str(port)],
         cwd=company, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -144,11 +148,13 @@ def _served(company: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.wait()
 
 
-def _processor_s(process: int) -> float:
+def processor_s(process: int) -> float:
+    """The CPU time that a process took."""
     fields = Path(f"/proc/{process}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _memory_mb(process: int) -> float:
+def memory_mb(process: int) -> float:
+    """The memory that a process has, in megabytes."""
     pages = int(Path(f"/proc/{process}/statm").read_text("ascii").split()[1])
     return pages * resource.getpagesize() / 1e6

@@ -12,6 +12,7 @@ import uvicorn
 
 from deltamark.domain.errors import UsageError
 from deltamark.engine import Engine
+from deltamark.infrastructure.system.memory import load_arrow_alone
 from deltamark.interfaces.http.app import create_app
 from deltamark.interfaces.http.children import Runs
 from deltamark.interfaces.http.problems import SIGN_IN
@@ -56,6 +57,7 @@ def serve(
     :raises UsageError: if it cannot listen there.
     """
     settings.refuse_open_network()
+    load_arrow_alone()
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )

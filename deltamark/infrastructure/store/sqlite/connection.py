@@ -37,6 +37,9 @@ As large as the cache. A job that changes a thousand resources writes some 30 MB
 copied, and a page that several such jobs change is copied once.
 """
 
+READING_CACHE_KB = 4_000
+"""The pages that a reading connection keeps: a server has several, for hours, and the system keeps the file as well."""
+
 _SETTINGS = (
     # The first one writes to the file.
     "journal_mode=WAL",
@@ -93,6 +96,7 @@ class ChangeConnectionPool(SQLiteConnectionPool):
         connection = self._prepared()
         connection.raw.execute("PRAGMA query_only=ON")
         connection.raw.execute("PRAGMA wal_autocheckpoint=0")
+        connection.raw.execute(f"PRAGMA cache_size=-{READING_CACHE_KB}")
         return connection
 
     def writer(self) -> ChangeConnection:
