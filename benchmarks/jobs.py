@@ -70,6 +70,15 @@ def _measure_store(bench: Bench, store: BenchmarkStore, people: People) -> tuple
         PART, "complete synchronization, 1 % changed", complete, store=store.kind, count=people.count, limit=compared,
         goal=Goal("ratio", at_most=4.0), disk_bytes=store.disk_bytes(),
     )  # fmt: skip
+    bench.add(
+        PART, "complete synchronization, 1 % changed: CPU", complete.of_cpu, store=store.kind, count=people.count,
+        limit=(compared[0], compared[1].of_cpu), goal=Goal("ratio", at_most=store.compare_goal),
+    )  # fmt: skip
+    forced = _job(store, people, "Complete", _restored(store, people, people.second), changed, force_read=True)
+    bench.add(
+        PART, "the same, all rows compared: CPU", forced.of_cpu, store=store.kind, count=people.count,
+        limit=(compared[0], compared[1].of_cpu),
+    )  # fmt: skip
     same = _job(store, people, "Complete", _restored(store, people, people.first), expected_counts(None, None))
     bench.add(
         PART, "complete synchronization, nothing changed", same, store=store.kind, count=people.count, limit=compared
@@ -94,8 +103,17 @@ def _measure_store(bench: Bench, store: BenchmarkStore, people: People) -> tuple
     return complete, incremental
 
 
-def _job(store: BenchmarkStore, people: People, job: str, before: Callable[[], None], counts: Counts) -> Measure:
-    return measure("job", store.url, str(people.exports), job, before=before, expected=counts)
+def _job(
+    store: BenchmarkStore,
+    people: People,
+    job: str,
+    before: Callable[[], None],
+    counts: Counts,
+    *,
+    force_read: bool = False,
+) -> Measure:
+    options = ["force_read"] if force_read else []
+    return measure("job", store.url, str(people.exports), job, *options, before=before, expected=counts)
 
 
 def _emptied(store: BenchmarkStore, people: People) -> Callable[[], None]:

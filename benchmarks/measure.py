@@ -17,7 +17,7 @@ from importlib import import_module
 from statistics import median
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 import deltamark
 from deltamark import Engine, JobRun
@@ -56,6 +56,12 @@ class Measure:
     tasks: Mapping[str, TaskMeasure] = field(factory=dict)
     closing: float = 0.0
     """The seconds that it took to close the store, which cleans up an SQLite file."""
+    cpu_samples: Sequence[float] = ()
+
+    @property
+    def of_cpu(self) -> Measure:
+        """The same in seconds of CPU of the process, which other work on the machine hardly changes."""
+        return evolve(self, samples=self.cpu_samples)
 
     @property
     def seconds(self) -> float:
@@ -101,7 +107,7 @@ def measure(
     }
     megabytes, closing = (median(r[name] for r in results) for name in ("megabytes", "closing"))
     samples = [seconds for r in results for seconds in (r["samples"] if "samples" in r else [r["seconds"]])]
-    return Measure(samples, megabytes, tasks, closing)
+    return Measure(samples, megabytes, tasks, closing, [result.get("cpu", 0.0) for result in results])
 
 
 def results_of(
@@ -189,9 +195,9 @@ def report(work: Callable[[], tuple[JobRun, Engine] | None]) -> None:
     The engine of a job is closed, which is measured separately. Imports are not part of the work: `benchmarks.start`
     measures them.
     """
-    started = time.perf_counter()
+    started, started_cpu = time.perf_counter(), time.process_time()
     run, engine = work() or (None, None)
-    ended = time.perf_counter()
+    ended, cpu = time.perf_counter(), time.process_time() - started_cpu
     if engine is not None:
         engine.close()
     closing = time.perf_counter() - ended
@@ -206,7 +212,14 @@ def report(work: Callable[[], tuple[JobRun, Engine] | None]) -> None:
     }
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     counts = {} if run is None else {name: getattr(run.counts, name) for name in ("inserted", "updated", "deleted")}
-    result = {"seconds": seconds, "closing": closing, "megabytes": megabytes, "tasks": tasks, "counts": counts}
+    result = {
+        "seconds": seconds,
+        "cpu": cpu,
+        "closing": closing,
+        "megabytes": megabytes,
+        "tasks": tasks,
+        "counts": counts,
+    }
     print(f"\n{_RESULT}{json.dumps(result)}")
 
 

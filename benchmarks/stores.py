@@ -30,6 +30,9 @@ class BenchmarkStore(ABC):
     def __init__(self, url: str) -> None:
         self.url = url
 
+    compare_goal: float
+    """The goal for 1 % changed in a complete extract, as a multiple of the CPU of DuckDB comparing the files."""
+
     @abstractmethod
     def empty(self) -> None:
         """Removes the store."""
@@ -53,6 +56,7 @@ class SQLiteStore(BenchmarkStore):
     kind = "SQLite"
     raw_work = "executemany"
     raw_goal = 2.5
+    compare_goal = 2.0
 
     def __init__(self, folder: Path) -> None:
         self._path, self._saved = folder / "store.db", folder / "saved.db"
@@ -77,6 +81,7 @@ class PostgreSQLStore(BenchmarkStore):
     kind = "PostgreSQL"
     raw_work = "binary COPY"
     raw_goal = 3.0
+    compare_goal = 3.0
 
     def __init__(self, server: str) -> None:
         self._server = server

@@ -22,10 +22,13 @@ from deltamark.infrastructure.store.sqlite.recorder import CREATE_EVENTS
 EVENTS = " WHERE topic = 'c1'"
 
 
-def job(definition: Configuration, store: str, exports: str, name: str) -> tuple[JobRun, Engine]:
-    """Opens a store and runs a job."""
+def job(definition: Configuration, store: str, exports: str, name: str, *options: str) -> tuple[JobRun, Engine]:
+    """Opens a store and runs a job.
+
+    :param options: `force_read` compares all rows.
+    """
     engine = Engine.open(store, configuration=definition, export_output=exports)
-    run = engine.run_job(name)
+    run = engine.run_job(name, force_read="force_read" in options)
     assert run.state is TaskState.COMPLETED, run
     return run, engine
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from deltamark.application.ports.applied_rows import UnchangedRows
 from deltamark.application.synchronization import applied_rows, synchronize
 from deltamark.infrastructure.extracts.known_rows import KnownRows
+from deltamark.infrastructure.store.commands import applied_rows as stored_rows
 from deltamark.infrastructure.store.queries.repetitions import RepetitionQueries
 from tests.laws.test_repetitions import GROUPS, Step_, Twins, lived
 from tests.stores import NewStore
@@ -30,6 +31,7 @@ def new_twins(new_store: NewStore, tmp_path: Path) -> Callable[[], Twins]:
 def by_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Lets few rows be kept, too. Filled with the number of rows that were not looked at, for each comparison."""
     monkeypatch.setattr(applied_rows, "FEWEST", 1)
+    monkeypatch.setattr(stored_rows, "_LARGEST_DIFFERENCE", 1)
     counts: list[int] = []
     original = synchronize.states_to_compare
 
@@ -55,6 +57,7 @@ STEPS = st.one_of(
     *3 * [st.tuples(st.just("run"), JOBS, st.booleans())],
     st.tuples(st.just("kill"), st.just("Groups")),
     st.tuples(st.sampled_from(["delete", "erase"]), st.sampled_from(["a", "b"])),
+    *2 * [st.tuples(st.just("record"), st.sampled_from(KEYS), st.sampled_from([None, "", "1", "2"]))],
     st.sampled_from([("retain",), ("resume",), ("cancel",), ("replay",), ("configure",)]),
 )
 USERS: Step_ = ("run", "Users", True)
@@ -126,7 +129,6 @@ CAUSES: dict[str, Sequence[Step_]] = {
     "another configuration": (("configure",), FORCED, ("configure",)),
     "an erasure": (("erase", "a"),),
     "changes held back": (("write", "groups", [["new", ""]]), GROUPS),
-    "an extract that was prepared": (("write", "groups", FIRST), ("run", "Prepared", True)),
 }
 
 
@@ -136,6 +138,48 @@ def test_in_doubt_all_rows_are_looked_at(cause: str, new_twins: Callable[[], Twi
     twins = begun(new_twins())
     assert one_more(twins, by_rows, *CAUSES[cause], ("write", "groups", [*EDITED, ["v", ""]]), FORCED) == []
     assert one_more(twins, by_rows, ("write", "groups", EDITED), FORCED) == [3]
+    twins.close()
+
+
+SINCE: dict[str, tuple[Sequence[Step_], list[int]]] = {
+    "changed": ((("record", "y", "7"),), [2]),
+    "changed and changed back": ((("record", "y", "7"), ("record", "y", "2")), [2]),
+    "deleted": ((("record", "y", None),), [2]),
+    "created": ((("record", "v", "7"),), [3]),
+    "created as the extract has it": ((("record", "v", "1"),), [3]),
+    "recorded by a key that looks like another": ((("record", "x\u200b", "7"),), [2]),
+    "an extract that was prepared": ((("write", "groups", FIRST), ("run", "Prepared", True)), [1]),
+}
+
+
+@pytest.mark.many
+@pytest.mark.parametrize("others", SINCE)
+def test_what_others_changed_is_looked_at(others: str, new_twins: Callable[[], Twins], by_rows: list[int]) -> None:
+    steps, found = SINCE[others]
+    twins = begun(new_twins())
+    assert one_more(twins, by_rows, *steps, ("write", "groups", [*EDITED, ["v", "1"]]), FORCED) == found
+    assert one_more(twins, by_rows, ("write", "groups", [*EDITED, ["v", "1"], ["u", "1"]]), FORCED) == [4]
+    twins.close()
+
+
+def test_only_what_differs_is_written(new_twins: Callable[[], Twins], by_rows: list[int]) -> None:
+    def pieces() -> list[tuple[int, int]]:
+        with twins.engines[0]._services.store.reading() as view:
+            return view._db.all("SELECT piece, position FROM applied_rows ORDER BY piece")
+
+    twins = new_twins()
+    rows = [[f"k{n}", "1"] for n in range(20)]
+    for step in (("write", "groups", rows), FORCED):
+        twins.step(step)
+    ((piece, position),) = pieces()
+    assert piece == 0
+    assert one_more(twins, by_rows, ("write", "groups", [["k0", "2"], *rows[1:19]]), FORCED) == [18]
+    assert pieces()[0] == (0, position)
+    assert one_more(twins, by_rows, ("write", "groups", [["k0", "3"], *rows[2:20]]), FORCED) == [17]
+    assert pieces()[0] == (0, position)
+    assert one_more(twins, by_rows, ("write", "groups", [[f"k{n}", "5"] for n in range(20)]), FORCED) == [0]
+    assert [piece for piece, _ in pieces()] == [0]
+    assert one_more(twins, by_rows, ("write", "groups", [[f"k{n}", "5"] for n in range(21)]), FORCED) == [20]
     twins.close()
 
 
@@ -176,13 +220,17 @@ def test_a_store_put_back_says_what_it_says(memory: Path, by_rows: list[int], tm
 _NUMBERS = count()
 
 
-@pytest.mark.parametrize("fault", ["trusted in any case", "found in any case"])
+@pytest.mark.parametrize("fault", ["trusted in any case", "a new resource is not looked at", "found in any case"])
 def test_rows_trusted_wrongly_are_found(
     fault: str, new_twins: Callable[[], Twins], by_rows: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: Sequence[Step_] = (("write", "groups", FIRST), ("run", "Prepared", True), ("write", "groups", EDITED))
     if fault == "trusted in any case":
-        monkeypatch.setattr(RepetitionQueries, "is_touched_since", lambda *_: False)
+        monkeypatch.setattr(RepetitionQueries, "keys_touched_since", lambda *_: [])
+    elif fault == "a new resource is not looked at":
+        original = RepetitionQueries.keys_touched_since
+        monkeypatch.setattr(RepetitionQueries, "keys_touched_since", lambda *a: [k for k in original(*a) if k != "v"])
+        steps = (("record", "v", "7"), ("write", "groups", [*EDITED, ["u", "1"]]))
     else:
         monkeypatch.setattr(KnownRows, "have_repeated_keys", lambda *_: False)
         steps = (("write", "groups", [*EDITED, ["y", "3"]]),)

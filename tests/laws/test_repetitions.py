@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
@@ -29,6 +30,7 @@ from deltamark import (
     SynchronizeTask,
     TaskState,
     Thresholds,
+    Upsert,
     UsageError,
 )
 from deltamark.application.synchronization import repetitions
@@ -40,6 +42,7 @@ from tests.tiers import law
 Step_ = tuple[Any, ...]
 TABLES = {"users": ["login"], "groups": ["name", "note"], "many": ["group", "user"]}
 NOT_COMPARED = "not compared: "
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def two_connectors(*, notes: bool = True) -> Configuration:
@@ -122,6 +125,9 @@ class Twins:
                     engine.run_job(job, force_read=compares, observer=Killed())
                 case ("delete", key):
                     runs.append(engine.record("S", [Delete("User", key)], force=True))
+                case ("record", key, note):
+                    change = Delete("Group", key) if note is None else Upsert("Group", {"Name": key, "Note": note})
+                    runs.append(engine.record("G", [change], force=True))
                 case ("erase", key):
                     engine.erase("User", key, reason="asked for")
                 case ("retain",):
@@ -165,7 +171,7 @@ class Twins:
                 task.effect,
                 task.counts,
                 task.set_aside,
-                [m for m in task.messages if not m.startswith(NOT_COMPARED)],
+                [_TIME.sub("a time", m) for m in task.messages if not m.startswith(NOT_COMPARED)],
             )
             for task in run.tasks
         ]

@@ -112,7 +112,8 @@ class Writing(Reading, Protocol):
     def keep_applied_rows(self, entity_type: str, basis: str, digests: RowDigests) -> None:
         """Keeps what the resources of an entity type are now, for `applied_rows`.
 
-        :param digests: without rows if nothing is to be known.
+        :param digests: without rows if nothing is to be known. Of rows that `applied_rows` gave, `KeptRows` says where
+            they are: only what differs is written.
         """
         ...
 

@@ -185,7 +185,8 @@ class Reading(Protocol):
     def applied_rows(self, entity_type: str, basis: str) -> RowDigests | None:
         """The rows of the newest complete extract of an entity type that say what its resources are now.
 
-        None where that is in doubt, as `applied_before` says, or where they were written with another basis.
+        Without those of resources that were changed since. None where that is in doubt, as `applied_before` says, or
+        where they were written with another basis.
         """
         ...
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from attrs import evolve
 
 from deltamark.application.digests import digest_of
 from deltamark.application.ports.applied_rows import AppliedRows, RowDigests, UnchangedRows
@@ -46,6 +47,8 @@ def row_digests(services: Services, view: Reading, task: SynchronizeTask, *, ane
         if is_given or any(item.comparison is not Comparison.EXACT for item in mapping.properties):
             continue
         known = None if is_in_doubt else view.applied_rows(mapping.entity_type, basis)
+        if known is not None and known.applied is not None and uncommon(known.applied.others):
+            known = None  # a key that was applied may look like one that others wrote
         found[mapping.entity_type] = known or RowDigests()
     return found
 
@@ -103,18 +106,25 @@ def _confirms(extract: ResourceExtract, compared: ResourceComparison) -> bool:
     """Whether an extract has the rows that were applied before, and no others."""
     if extract.unchanged is None or extract.rows.num_rows or not pc.all(extract.unchanged.is_there).as_py():
         return False
+    if not extract.unchanged.applied.is_as_applied:
+        return False
     return bool(_others(extract, compared).equals(extract.unchanged.applied.others))
 
 
 def _applied(extract: ResourceExtract, compared: ResourceComparison) -> AppliedRows | None:
     """What the resources of an entity type are once an extract is applied; None if that is not to be kept."""
-    rows = extract.rows.select(["digest", "key"])
+    rows, kept = extract.rows.select(["digest", "key"]), None
     if extract.unchanged is not None:
-        known = extract.unchanged.applied.rows
-        rows = pa.concat_tables([known.filter(extract.unchanged.is_there), rows.cast(known.schema)])
+        known, new = extract.unchanged.applied, rows.num_rows
+        rows = pa.concat_tables([known.rows.filter(extract.unchanged.is_there), rows.cast(known.rows.schema)])
+        if known.kept is not None:
+            places = known.kept.places.filter(extract.unchanged.is_there)
+            kept = evolve(known.kept, places=pa.concat_arrays([places, pa.array([-1] * new, pa.int64())]))
     elif uncommon(rows.column("key").combine_chunks()):
         return None
-    return AppliedRows(rows=rows, others=_others(extract, compared)) if rows.num_rows >= FEWEST else None
+    if rows.num_rows < FEWEST:
+        return None
+    return AppliedRows(rows=rows, others=_others(extract, compared), kept=kept)
 
 
 def _others(extract: ResourceExtract, compared: ResourceComparison) -> pa.Array:

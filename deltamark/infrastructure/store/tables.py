@@ -133,8 +133,9 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         "Rows of the newest complete extract of an entity type, which the next one is compared with.",
         {
             "entity_type": "entity type",
+            "piece": "0: all rows of an extract; 1: what differs from that in the newest one",
             "basis": "digest of the configuration and of what read the extract",
-            "position": "position in the log after it was applied; of no use once anything else changed the resources",
+            "position": "position in the log after it was applied; resources changed since are compared",
             "digest, content": "check digits, and the salted digest and key of each row (Arrow IPC stream)",
         },
     ),

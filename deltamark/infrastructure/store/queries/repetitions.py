@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from attrs import field, frozen
+
 from deltamark.domain.runs.run import ChangesDiscarded, TaskEnded
 from deltamark.infrastructure.store.events.mapper import COMPUTED, LINK_TOPICS, RESOURCE_TOPICS
 from deltamark.infrastructure.store.events.place_events import PLACE_TOPICS
@@ -69,6 +71,26 @@ class RepetitionQueries(LogQueries):
             head = events[-1][0] - 1 if events else position
         return False
 
+    def keys_touched_since(self, position: int, entity_type: str) -> list[str] | None:
+        """Returns the keys of resources of an entity type that may have been changed; None where that is in doubt."""
+        head = self.head()
+        if head - position > _FARTHEST or self.corrected_to() > position or self._discarded_beyond(position):
+            return None
+        streams: set[int] = set()
+        while head > position:
+            events = self._events_before(head, position)
+            touched = _streams_touched(events)
+            if touched is None:
+                return None
+            streams |= touched.resources
+            head = events[-1][0] - 1 if events else position
+        if not streams:
+            return []
+        sql = f"""SELECT n.name, t.key FROM resources t JOIN entity_types n ON n.id = t.entity_type
+            WHERE {self._db.among_numbers("t.stream", 1)}"""
+        rows = self._db.all(sql, (self._db.array(sorted(streams)),))
+        return [key for name, key in rows if name == entity_type] if len(rows) == len(streams) else None
+
     def corrected_to(self) -> int:
         """Returns the position up to which a replay corrected the state, 0 if none did."""
         rows = checked_rows(self._db, "places")
@@ -85,19 +107,12 @@ class RepetitionQueries(LogQueries):
         self, events: Iterable[tuple[Any, ...]], entity_types: Collection[str], associations: Collection[str]
     ) -> bool:
         """Returns whether any of the events may change these entity types or associations."""
-        resources, links = set(), set()
-        for _, stream, _, topic, _ in events:
-            if topic in _HARMLESS:
-                continue
-            if topic in RESOURCE_TOPICS:
-                resources.add(int(stream))
-            elif topic in LINK_TOPICS:
-                links.add(int(stream))
-            else:
-                return True
-        return not self._of_others("resources", "entity_type", "entity_types", resources, entity_types) or not (
-            self._of_others("links", "association", "associations", links, associations)
-        )
+        touched = _streams_touched(events)
+        if touched is None:
+            return True
+        return not self._of_others(
+            "resources", "entity_type", "entity_types", touched.resources, entity_types
+        ) or not self._of_others("links", "association", "associations", touched.links, associations)
 
     def _of_others(
         self, table: str, column: str, names: str, streams: Collection[int], subjects: Collection[str]
@@ -109,3 +124,24 @@ class RepetitionQueries(LogQueries):
             WHERE {self._db.among_numbers("t.stream", 1)} GROUP BY n.name"""
         counts = dict(self._db.all(sql, (self._db.array(sorted(streams)),)))
         return sum(counts.values()) == len(streams) and counts.keys().isdisjoint(subjects)
+
+
+@frozen
+class _Touched:
+    resources: set[int] = field(factory=set)
+    links: set[int] = field(factory=set)
+
+
+def _streams_touched(events: Iterable[tuple[Any, ...]]) -> _Touched | None:
+    """Returns the streams that events may change; None if one of them may change others, too."""
+    touched = _Touched()
+    for _, stream, _, topic, _ in events:
+        if topic in _HARMLESS:
+            continue
+        if topic in RESOURCE_TOPICS:
+            touched.resources.add(int(stream))
+        elif topic in LINK_TOPICS:
+            touched.links.add(int(stream))
+        else:
+            return None
+    return touched
