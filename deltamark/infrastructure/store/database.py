@@ -60,6 +60,9 @@ class Database(ABC):
     unindexed: ClassVar[str]
     """Follows the name of a table that is read in its own order, not by an index."""
 
+    many: ClassVar[int] = 10_000
+    """Rows from which statements for many at once are faster: an index built at the end, a range that is read whole."""
+
     @property
     @abstractmethod
     def is_in_transaction(self) -> bool:
@@ -222,6 +225,18 @@ class Database(ABC):
     def live_states(self, entity_type: int, schema: pa.Schema) -> pa.Table:
         """Returns key and state of the live resources of an entity type, as fast as possible."""
 
+    def live_rows(self, entity_type: int, schema: pa.Schema) -> pa.Table:
+        """Returns columns of the live resources of an entity type, in the order of their streams."""
+        sql = f"SELECT {', '.join(schema.names)} FROM resources WHERE entity_type=?1 AND live ORDER BY stream"
+        return self.table(sql, (entity_type,), schema)
+
+    def rows_of_streams(self, streams: pa.Array, schema: pa.Schema) -> pa.Table | None:
+        """Returns columns of some resources in the order of their streams, where that is faster than to look each up.
+
+        None where it is not, or where not all of them are live.
+        """
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Ends every query, also iterators that were not read to the end."""
@@ -233,6 +248,14 @@ class Database(ABC):
     @abstractmethod
     def insert(self, table: str, columns: Mapping[str, Column]) -> None:
         """Inserts many rows."""
+
+    @abstractmethod
+    def defer_index(self, index: str) -> None:
+        """Lets a large insertion into an empty table build an index at its end, where that is faster."""
+
+    @abstractmethod
+    def build_deferred_indexes(self) -> None:
+        """Builds the indexes that were deferred, before anything relies on them."""
 
     @abstractmethod
     def update(self, table: str, columns: Mapping[str, Column], keys: Mapping[str, Column]) -> int:
@@ -312,6 +335,9 @@ class Database(ABC):
     def analyze(self, temporary: str) -> None:
         """Makes the database plan with the present number of rows of a temporary table."""
 
+
+KEY_VALUES = "correlation_keys_by_value"
+"""The index on the values of correlation keys."""
 
 KEYS, LINKS, SOURCES, TARGETS = "resources_by_key", "links_by_source", "links_of_source", "links_by_target"
 """Indexes that lookups use."""

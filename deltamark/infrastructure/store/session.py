@@ -116,6 +116,7 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
 
         This is the last step before the commit.
         """
+        self._db.build_deferred_indexes()
         newest = self._next - 1
         if newest >= self._first:
             self._check_end()

@@ -55,11 +55,15 @@ class AppendCommands(Session):
         unlinked: Counter[str] = Counter()
         for chunk in chunks(changes.deleted):
             unlinked += self._unlink_ends(kind, chunk, origin)
-        is_empty = changes.created.num_rows > 0 and self._has_no_resources(kind)
+        created = changes.created.num_rows
+        is_empty = created > 0 and self._has_no_resources(kind)
+        if created >= self._db.many and not self._db.one("SELECT count(*) FROM (SELECT 1 AS one FROM resources LIMIT 1) r"):
+            self._db.defer_index(KEYS)
         for chunk in chunks(changes.deleted):
             self._change(kind, entity_type, head, DELETED, chunk)
         for chunk in chunks(changes.created):
             self._create(kind, entity_type, head, chunk, is_empty)
+        self._db.build_deferred_indexes()
         for chunk in chunks(changes.updated):
             self._change(kind, entity_type, head, UPDATED, chunk)
         return unlinked

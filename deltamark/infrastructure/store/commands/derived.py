@@ -9,7 +9,8 @@ from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.arrow_rows import chunks
-from deltamark.infrastructure.store.database import Same
+from deltamark.infrastructure.store.database import KEY_VALUES, Same
+from deltamark.infrastructure.store.row_seals import KEYS as KEY_TABLE
 from deltamark.infrastructure.store.row_seals import key_seals, numeric_seal, sum_of
 from deltamark.infrastructure.store.session import Session
 
@@ -21,15 +22,15 @@ class DerivedCommands(Session):
 
     def put_keys(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
         number = self._rule(rule)
+        if everything and not self._has_values(KEY_TABLE, number):
+            written = self._insert_keys(KEY_TABLE, number, values.filter(pc.is_valid(values.column("value"))))
+            self.mark_complete([rule])
+            return written
         self._db.temporary("fresh", _FRESH)
-        for chunk in chunks(values):
-            resources, texts = (chunk.column(name).combine_chunks() for name in ("stream", "value"))
-            streams = resources.to_pylist()
-            seals = key_seals(number, streams, texts.fill_null("").cast(pa.binary()).to_pylist())
-            self._db.insert("fresh", {"resource": streams, "value": texts, "seal": seals})
+        self._insert_keys("fresh", number, values)
         self._db.analyze("fresh")
-        with self._counting("correlation_keys", number, everything=everything):
-            written = self._drop("correlation_keys", number, everything=everything)
+        with self._counting(KEY_TABLE, number, everything=everything):
+            written = self._drop(KEY_TABLE, number, everything=everything)
             written += self._db.execute(
                 """INSERT INTO correlation_keys (rule, resource, value, seal)
                 SELECT CAST(?1 AS BIGINT), resource, value, seal FROM fresh WHERE value IS NOT NULL
@@ -40,6 +41,25 @@ class DerivedCommands(Session):
         if everything:
             self.mark_complete([rule])
         return written
+
+    def _has_values(self, table: str, rule: int) -> bool:
+        return self._db.one(f"SELECT rule FROM {table} WHERE rule=?1 LIMIT 1", (rule,)) is not None
+
+    def _insert_keys(self, table: str, rule: int, values: pa.Table) -> int:
+        """Inserts keys of a rule into the table of keys, which has none of it yet, or into `fresh`."""
+        of_rule = {"rule": Same(rule)} if table == KEY_TABLE else {}
+        if of_rule and values.num_rows >= self._db.many and self._db.one(f"SELECT rule FROM {KEY_TABLE} LIMIT 1") is None:
+            self._db.defer_index(KEY_VALUES)
+        if of_rule:
+            values = values.sort_by("stream")
+        for chunk in chunks(values):
+            resources, texts = (chunk.column(name).combine_chunks() for name in ("stream", "value"))
+            streams = resources.to_pylist()
+            seals = key_seals(rule, streams, texts.fill_null("").cast(pa.binary()).to_pylist())
+            self._db.insert(table, {**of_rule, "resource": streams, "value": texts, "seal": seals})
+            if of_rule:
+                self._sums.add(KEY_TABLE, (0, 0), (len(streams), sum(seals)))
+        return int(values.num_rows)
 
     def put_classifications(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
         number = self._rule(rule)

@@ -39,9 +39,10 @@ class FlagPropagation(Session):
         :param dependencies: by their numbers.
         """
         self._fill_tables(dependencies)
-        yield self._existence(after)
+        is_first = self._only_created_since(after)
+        yield self._created(after) if is_first else self._existence(after)
         self._db.temporary("reached", _REACHED, key=3)
-        if self._touch_values(after) + self._touch_links(after):
+        if (0 if is_first else self._touch_values(after)) + self._touch_links(after):
             for hops in range(max(len(dependency.hops) for dependency in dependencies.values()), 0, -1):
                 self._db.analyze("reached")
                 self._step(hops)
@@ -99,6 +100,26 @@ class FlagPropagation(Session):
 
     def _changes(self, after: int, topics: Sequence[str]) -> tuple[Any, ...]:
         return after, self.head(), self._db.array(topics)
+
+    def _only_created_since(self, after: int) -> bool:
+        """Whether the changes of resources above a position are many, each the first one of its resource."""
+        if self.head() - after < self._db.many:
+            return False
+        sql = f"""SELECT count(*) FROM (SELECT 1 AS one FROM resources {self._db.unindexed}
+            WHERE version>1 AND position>?1 LIMIT 1) r"""
+        return not self._db.one(sql, (after,))
+
+    def _created(self, after: int) -> FlagQuery:
+        """Returns the query for resources that were created, where nothing else became of any resource.
+
+        Their rows say what the log does, and there is one for each.
+        """
+        sql = f"""SELECT r.position AS position, r.position AS newest, r.stream AS resource,
+                w.dependency AS dependency
+            FROM resources r {self._db.unindexed}
+            {self._db.ordered_join} chosen w ON w.leads_to = r.entity_type AND w.hops = 0 AND w.property IS NULL
+            WHERE r.version=1 AND r.position>?1 AND r.position<=?2"""
+        return sql, (after, self.head())
 
     def _existence(self, after: int) -> FlagQuery:
         """Returns the query for resources that were created or deleted."""

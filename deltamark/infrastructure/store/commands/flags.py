@@ -56,15 +56,22 @@ class FlagCommands(FlagPropagation):
 
         Its columns are ``position``, ``newest``, ``resource``, ``dependency``.
         """
-        number = len(parameters) + 1
         newest = self.newest_flag()
         columns = ", ".join(_FLAGS.columns)
-        order = "" if self._db.keeps_order else "ORDER BY f.dependency, f.position, f.resource"
-        self._flag += self._db.execute(
-            f"""INSERT INTO flags ({columns}, seal) SELECT {columns}, {_FLAGS.seal} FROM
-            (SELECT CAST(?{number} AS BIGINT) + row_number() OVER ({order}) AS number, f.* FROM ({query}) f) g""",
-            (*parameters, newest),
-        )
+        insertion = f"INSERT INTO flags ({columns}, seal) SELECT {columns}, {_FLAGS.seal} FROM"
+        if self._db.keeps_order:  # a table that counts its rows itself takes a third of the time of a window
+            self._db.temporary("numbered", dict.fromkeys(_FLAGS.columns, "number"))
+            others = ", ".join(_FLAGS.columns[1:])
+            self._db.execute(f"INSERT INTO numbered ({others}) SELECT {others} FROM ({query}) f", parameters)
+            counted = f"(SELECT number + CAST(?1 AS BIGINT) AS number, {others} FROM numbered) g"
+            self._flag += self._db.execute(f"{insertion} {counted}", (newest,))
+        else:
+            number = len(parameters) + 1
+            self._flag += self._db.execute(
+                f"""{insertion} (SELECT CAST(?{number} AS BIGINT) + row_number() OVER
+                (ORDER BY f.dependency, f.position, f.resource) AS number, f.* FROM ({query}) f) g""",
+                (*parameters, newest),
+            )
         self._sums.add("flags", (0, 0), sum_of(self._db, "flags", "number>?1", (newest,)))
 
     def flag_all(self, dependencies: Iterable[Dependency], position: int) -> int:

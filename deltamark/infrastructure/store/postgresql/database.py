@@ -218,6 +218,12 @@ class PostgreSQLDatabase(Database):
             copy.write(TRAILER)
         self.added[table] += length(columns)
 
+    def defer_index(self, index: str) -> None:
+        """Does nothing: only the owner of a table may drop its indexes."""
+
+    def build_deferred_indexes(self) -> None:
+        """Does nothing: none is deferred."""
+
     def update(self, table: str, columns: Mapping[str, Column], keys: Mapping[str, Column]) -> int:
         """Copies the rows to a temporary table and joins it."""
         if not length(keys):

@@ -57,11 +57,13 @@ class DerivedQueries(Queries):
     """Reads derived values and their inputs."""
 
     def states(self, entity_type: str, among: pa.Array | None = None) -> pa.Table:
-        columns = "SELECT stream, CASE WHEN live THEN state END, computed FROM resources"
         if among is None:
-            sql = f"{columns} {self._db.unindexed} WHERE entity_type=?1 AND live ORDER BY stream"
-            return self._db.table(sql, (self._type_id(entity_type),), _states())
-        sql = f"{columns} WHERE {self._db.among_numbers('stream', 1)} ORDER BY stream"
+            return self._db.live_rows(self._type_id(entity_type), _states())
+        rows = self._db.rows_of_streams(among, _states())
+        if rows is not None:
+            return rows
+        sql = f"""SELECT stream, CASE WHEN live THEN state END, computed FROM resources
+            WHERE {self._db.among_numbers("stream", 1)} ORDER BY stream"""
         return self._db.table(sql, (self._db.array(among.to_pylist()),), _states())
 
     def states_between(self, entity_type: str, first: int, last: int) -> pa.Table:
@@ -70,8 +72,7 @@ class DerivedQueries(Queries):
         return self._db.table(sql, (self._type_id(entity_type), first, last), _states())
 
     def live_streams(self, entity_type: str) -> pa.Array:
-        sql = f"SELECT stream FROM resources {self._db.unindexed} WHERE entity_type=?1 AND live ORDER BY stream"
-        found = self._db.table(sql, (self._type_id(entity_type),), _streams())
+        found = self._db.live_rows(self._type_id(entity_type), _streams())
         return found.column("stream").combine_chunks()
 
     def names(self, streams: pa.Array) -> pa.Table:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import repeat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count, islice, repeat
 from typing import Any
 from weakref import WeakSet
 
@@ -21,6 +21,9 @@ from deltamark.infrastructure.store.sqlite import integrity
 _STREAMS = 4_000
 """How many streams are read at a time."""
 
+_SPARSE = 4
+"""Of ranges in which fewer than one stream of so many is asked for, those are looked up."""
+
 _ROWS_OF_STATEMENT = 100
 """How many rows one statement inserts."""
 
@@ -28,10 +31,6 @@ _ROWS_OF_PORTION = 8_000
 """How many rows are plain values at one time."""
 
 _SEPARATOR = b"\x1e"
-
-# In the order of the table: with the index on keys, every row would need a search.
-_IN_STREAMS = "FROM resources NOT INDEXED WHERE stream>=?1 AND stream<?2 AND entity_type=?3 AND live"
-_JOINED = f"SELECT group_concat(key, char(30)), group_concat(state, char(30)), count(*) {_IN_STREAMS}"
 
 _TYPES = {"number": "INTEGER", "text": "TEXT"}
 
@@ -50,6 +49,7 @@ class SQLiteDatabase(Database):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+        self._deferred_indexes: list[str] = []
 
     @property
     def is_in_transaction(self) -> bool:
@@ -165,32 +165,59 @@ class SQLiteDatabase(Database):
             return to_table(self._cursor(sql, parameters), schema)
 
     def live_states(self, entity_type: int, schema: pa.Schema) -> pa.Table:
-        last = self.one("SELECT max(stream) FROM resources") or 0
+        return self._live_rows("entity_type=?3 AND live", (entity_type,), schema, 1, self._last_stream())
+
+    def live_rows(self, entity_type: int, schema: pa.Schema) -> pa.Table:
+        return self.live_states(entity_type, schema)
+
+    def rows_of_streams(self, streams: pa.Array, schema: pa.Schema) -> pa.Table | None:
+        if len(streams) < self.many:
+            return None
+        span = pc.min_max(streams)
+        first, last = span["min"].as_py(), span["max"].as_py()
+        if last - first >= len(streams) * _SPARSE:
+            return None
+        rows = self._live_rows("live", (), schema, first, last)
+        if rows.num_rows != len(streams):
+            rows = rows.filter(pc.is_in(rows.column("stream"), value_set=streams))
+        return rows if rows.num_rows == len(streams) else None
+
+    def _last_stream(self) -> int:
+        return self.one("SELECT max(stream) FROM resources") or 0
+
+    def _live_rows(self, condition: str, fixed: Sequence[int], schema: pa.Schema, first: int, last: int) -> pa.Table:
+        """Returns the columns of a schema of the resources under a condition, in the order of their streams."""
+        # In the order of the table: with the index on keys, every row would need a search.
+        rows = f"FROM resources NOT INDEXED WHERE stream>=?1 AND stream<?2 AND {condition}"
         with self._texts_as_bytes():
-            tables = [self._live_states_between(entity_type, start, schema) for start in range(1, last + 1, _STREAMS)]
+            tables = [
+                self._live_rows_between(rows, (start, min(start + _STREAMS, last + 1), *fixed), schema)
+                for start in range(first, last + 1, _STREAMS)
+            ]
         return pa.concat_tables([schema.empty_table(), *tables])
 
-    def _live_states_between(self, kind: int, start: int, schema: pa.Schema) -> pa.Table:
-        """Reads the live resources of a range of streams as two long texts.
+    def _live_rows_between(self, rows: str, parameters: Sequence[int], schema: pa.Schema) -> pa.Table:
+        """Reads the resources of a range of streams as one long text for each column.
 
         SQLite joins them: no object is made for each row.
 
         States are JSON, which escapes control characters, so none contains the separator. A range with a key that
         contains it, or with texts that are too long for SQLite, is read row by row.
         """
-        span = (start, start + _STREAMS, kind)
+        joined = ", ".join(f"group_concat({name}, char(30))" for name in schema.names)
         try:
-            keys, states, count = self._cursor(_JOINED, span).fetchone()
+            *texts, number = self._cursor(f"SELECT {joined}, count(*) {rows}", parameters).fetchone()
         except sqlite3.DataError:
-            keys, states, count = None, None, -1
-        if count == 0:
+            texts, number = [None], -1
+        if number == 0:
             return schema.empty_table()
-        if keys is not None and all(text.count(_SEPARATOR) == count - 1 for text in (keys, states)):
+        if all(text is not None and text.count(_SEPARATOR) == number - 1 for text in texts):
             columns = [
-                pc.list_flatten(pc.split_pattern(as_array([text], pa.string()), "\x1e")) for text in (keys, states)
+                pc.list_flatten(pc.split_pattern(as_array([text], pa.string()), "\x1e")).cast(kind)
+                for text, kind in zip(texts, schema.types, strict=True)
             ]
             return pa.Table.from_arrays(columns, schema=schema)
-        return to_table(self._cursor(f"SELECT key, state {_IN_STREAMS}", span), schema)
+        return to_table(self._cursor(f"SELECT {', '.join(schema.names)} {rows}", parameters), schema)
 
     @contextmanager
     def _texts_as_bytes(self) -> Iterator[None]:
@@ -205,18 +232,37 @@ class SQLiteDatabase(Database):
         return self._cursor(sql, parameters).rowcount
 
     def insert(self, table: str, columns: Mapping[str, Column]) -> None:
-        """Inserts many rows with each statement: to begin and end one takes as long as to insert a row."""
-        count, width = length(columns), len(columns)
-        marks = f"({', '.join('?' * width)})"
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
-        most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width
+        """Inserts many rows with each statement: to begin and end one takes as long as to insert a row.
+
+        A value that all rows share is a parameter of the statement once, or a number in it.
+        """
+        rows = length(columns)
+        shared = [value for value in map(_shared_text, columns.values()) if value is not None]
+        different = [column for column in columns.values() if not isinstance(column, Same)]
+        width = len(different)
+        most = (self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - len(shared)) // width
         at_once = min(_ROWS_OF_STATEMENT, most)
-        several, single = f"{sql}{', '.join([marks] * at_once)}", f"{sql}{marks}"
-        for start in range(0, count, _ROWS_OF_PORTION):
-            values = _row_by_row(columns.values(), start, min(start + _ROWS_OF_PORTION, count))
+        several, single = _insertion(table, columns, at_once), _insertion(table, columns, 1)
+        for start in range(0, rows, _ROWS_OF_PORTION):
+            values = _row_by_row(different, start, min(start + _ROWS_OF_PORTION, rows))
             whole = len(values) - len(values) % (at_once * width)
-            self._connection.executemany(several, _pieces(values, 0, whole, at_once * width))
-            self._connection.executemany(single, _pieces(values, whole, len(values), width))
+            self._connection.executemany(several, _pieces(shared, values, 0, whole, at_once * width))
+            self._connection.executemany(single, _pieces(shared, values, whole, len(values), width))
+
+    def defer_index(self, index: str) -> None:
+        """Drops the index until `build_deferred_indexes`, unless a query of this transaction is not read to its end."""
+        with suppress(sqlite3.OperationalError):
+            self.execute(f"DROP INDEX {index}")
+            self._deferred_indexes.append(index)
+
+    def build_deferred_indexes(self) -> None:
+        from deltamark.infrastructure.store.sqlite.definitions import definitions
+
+        while self._deferred_indexes:
+            index = self._deferred_indexes.pop()
+            # A dry run may have undone that it was dropped.
+            if self.one("SELECT count(*) FROM sqlite_master WHERE type='index' AND name=?1", (index,)) == 0:
+                self.execute(definitions()[index])
 
     def update(self, table: str, columns: Mapping[str, Column], keys: Mapping[str, Column]) -> int:
         settings = ", ".join(f"{name}=?" for name in columns)
@@ -278,17 +324,43 @@ class SQLiteDatabase(Database):
         """Does nothing: joins are made in the order written."""
 
 
-def _row_by_row(columns: Collection[Column], start: int, end: int) -> list[Any]:
+def _shared_text(column: Column) -> str | None:
+    return column.value if isinstance(column, Same) and isinstance(column.value, str) else None
+
+
+def _insertion(table: str, columns: Mapping[str, Column], rows: int) -> str:
+    """Returns the statement that inserts some rows; its first parameters are the texts that the rows share."""
+    shared = count(1)
+    marks = [
+        (
+            "?{}"
+            if not isinstance(column, Same)
+            else f"?{next(shared)}"
+            if _shared_text(column) is not None
+            else str(int(column.value))
+        )
+        for column in columns.values()
+    ]
+    numbers = count(next(shared))
+    row = f"({', '.join(marks)})"
+    width = row.count("{}")
+    every = ", ".join(row.format(*islice(numbers, width)) for _ in range(rows))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {every}"
+
+
+def _row_by_row(columns: Sequence[Column], start: int, end: int) -> list[Any]:
     """Returns the values of some rows: those of the first one, then those of the second, and so on."""
     values: list[Any] = [None] * ((end - start) * len(columns))
     for place, column in enumerate(columns):
-        some = [column.value] * (end - start) if isinstance(column, Same) else _values(column[start:end])
-        values[place :: len(columns)] = some
+        assert not isinstance(column, Same), "what all rows share is in the statement"
+        values[place :: len(columns)] = _values(column[start:end])
     return values
 
 
-def _pieces(values: list[Any], start: int, end: int, size: int) -> Iterator[list[Any]]:
-    return (values[first : first + size] for first in range(start, end, size))
+def _pieces(shared: list[Any], values: list[Any], start: int, end: int, size: int) -> Iterator[list[Any]]:
+    if not shared:
+        return (values[first : first + size] for first in range(start, end, size))
+    return (shared + values[first : first + size] for first in range(start, end, size))
 
 
 def _rows(columns: Iterable[Column]) -> Iterator[tuple[Any, ...]]:
