@@ -57,7 +57,9 @@ class AppendCommands(Session):
             unlinked += self._unlink_ends(kind, chunk, origin)
         created = changes.created.num_rows
         is_empty = created > 0 and self._has_no_resources(kind)
-        if created >= self._db.many and not self._db.one("SELECT count(*) FROM (SELECT 1 AS one FROM resources LIMIT 1) r"):
+        if created >= self._db.many and not self._db.one(
+            "SELECT count(*) FROM (SELECT 1 AS one FROM resources LIMIT 1) r"
+        ):
             self._db.defer_index(KEYS)
         for chunk in chunks(changes.deleted):
             self._change(kind, entity_type, head, DELETED, chunk)

@@ -48,7 +48,11 @@ class DerivedCommands(Session):
     def _insert_keys(self, table: str, rule: int, values: pa.Table) -> int:
         """Inserts keys of a rule into the table of keys, which has none of it yet, or into `fresh`."""
         of_rule = {"rule": Same(rule)} if table == KEY_TABLE else {}
-        if of_rule and values.num_rows >= self._db.many and self._db.one(f"SELECT rule FROM {KEY_TABLE} LIMIT 1") is None:
+        if (
+            of_rule
+            and values.num_rows >= self._db.many
+            and self._db.one(f"SELECT rule FROM {KEY_TABLE} LIMIT 1") is None
+        ):
             self._db.defer_index(KEY_VALUES)
         if of_rule:
             values = values.sort_by("stream")
