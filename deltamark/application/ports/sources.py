@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMMAND",
+    "DELETE",
+    "INSERT",
     "LARGEST_COOKIE",
     "NOT_READ",
     "ConnectionSettings",
@@ -36,6 +38,9 @@ __all__ = [
 
 LARGEST_COOKIE = 64 * 1024
 """In bytes."""
+
+INSERT, DELETE = "insert", "delete"
+"""The commands that sources write: what is inserted and is there already is updated."""
 
 NOT_READ = "deltamark:not read"
 """The column that says why a row could not be read: `UnreadCell.text`, or nothing where it was read."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from attrs import define, field, frozen
 
 from deltamark.application.ports.sources import (
+    DELETE,
     PlaceLost,
     Probe,
     Question,
@@ -36,7 +37,6 @@ from deltamark.infrastructure.ldap.session import (
     opened,
 )
 from deltamark.infrastructure.ldap.tables import (
-    DELETE,
     EntryTable,
     LinkTable,
     RowMaker,

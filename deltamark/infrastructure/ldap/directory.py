@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from attrs import frozen
 
 from deltamark.application.ports.sources import (
+    DELETE,
     PlaceLost,
     Probe,
     Question,
@@ -32,7 +33,6 @@ from deltamark.infrastructure.ldap.session import (
     opened,
 )
 from deltamark.infrastructure.ldap.tables import (
-    DELETE,
     EntryTable,
     LinkTable,
     RowMaker,

@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from deltamark.application.ports.sources import (
     COMMAND,
+    INSERT,
     NOT_READ,
     Question,
     SourceUnreachable,
@@ -24,7 +25,6 @@ from deltamark.infrastructure.ldap.session import Entry
 from deltamark.infrastructure.ldap.values import DERIVED, DN_SYNTAX, Conversion, conversion, dn_text, text
 
 DN = "dn"
-INSERT, DELETE = "insert", "delete"
 
 _OWN_NAMES = frozenset({"distinguishedname", "entrydn"})
 _COMPUTED = frozenset({"hassubordinates", "numsubordinates", "subordinatecount"})

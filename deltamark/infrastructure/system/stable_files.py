@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from deltamark.application.ports.sources import Question, SourceUnreachable
 from deltamark.domain.configuration.packages import FOLDER, file_parts
@@ -25,6 +25,20 @@ _MOST_NAMED = 5
 _NUMBER = re.compile(r"([0-9]{1,18})")
 
 
+@frozen
+class Beginning:
+    """The first bytes of a file.
+
+    :param digest: SHA-256, hexadecimal.
+    :param lines: the number of line feeds.
+    :param is_whole: whether a blank line ends or follows them, or nothing follows: no record goes on behind them.
+    """
+
+    digest: str
+    lines: int
+    is_whole: bool
+
+
 @define
 class StableFile:
     """An open file.
@@ -35,17 +49,44 @@ class StableFile:
     name: str
     stream: BinaryIO
     status: os.stat_result
-    _digest: str | None = field(default=None, init=False)
+    _all: Beginning | None = field(default=None, init=False)
 
     @property
     def digest(self) -> str:
         """SHA-256 of its content when it was asked for first, hexadecimal."""
-        if self._digest is None:
-            digest = hashlib.sha256()
-            for block in self._blocks():
-                digest.update(block)
-            self._digest = digest.hexdigest()
-        return self._digest
+        return self._whole.digest
+
+    @property
+    def lines(self) -> int:
+        """The number of its line feeds."""
+        return self._whole.lines
+
+    @property
+    def _whole(self) -> Beginning:
+        if self._all is None:
+            self._all = self._beginning(None)
+        return self._all
+
+    def first(self, size: int) -> Beginning | None:
+        """Its first bytes; None where it has less."""
+        if size >= self.status.st_size:
+            return self._whole if size == self.status.st_size else None
+        return self._beginning(size)
+
+    def _beginning(self, size: int | None) -> Beginning:
+        digest, lines, end, following = hashlib.sha256(), 0, b"", b""
+        for block in self._blocks():
+            part = block[:size]
+            digest.update(part)
+            lines += part.count(b"\n")
+            end = (end + part[-3:])[-3:]
+            following = block[len(part) :]
+            if size is not None:
+                size -= len(part)
+                if following:
+                    break
+        ends = not following or end.endswith((b"\n\n", b"\n\r\n")) or following.startswith((b"\n", b"\r\n"))
+        return Beginning(digest.hexdigest(), lines, is_whole=ends)
 
     def head(self) -> Iterator[bytes]:
         """Its first bytes."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define, field
 
-from deltamark.domain.messages import how_many
 from deltamark.domain.synchronization.distinguished_names import (
     canonical_name,
     naming_values,
@@ -31,7 +30,7 @@ _TRIED = {DELETE: "deleted", MODIFY: "modified", RENAME: "renamed"}
 
 
 class ChangeError(Exception):
-    """A change that cannot be read; its text is a clause."""
+    """A change that cannot be read, or does not fit; its text is a clause."""
 
 
 @define
@@ -39,13 +38,11 @@ class Entry:
     """An entry that changes name.
 
     :ivar origin: the last change of it: the file and the line.
-    :ivar misfit: why a change of it cannot be applied: the file, the line, and a clause.
     """
 
     name: bytes
     attributes: Attributes
     origin: str = ""
-    misfit: str | None = None
 
 
 @define
@@ -53,8 +50,6 @@ class ChangedEntries:
     """Applies changes to entries in the order in which they happened; keeps in memory only those that changes name."""
 
     _wanted: frozenset[str]
-    _unknown: int = 0
-    _first_unknown: str = ""
     _named: set[str] = field(factory=set)
     _parents: set[str] = field(factory=set)
     _entries: dict[str, Entry] = field(factory=dict)
@@ -64,9 +59,15 @@ class ChangedEntries:
         key = _key(change.name)
         self._named.add(key)
         if change.new_name is not None:
-            self._named.add(_key(_renamed(change.name, change.new_name)))
+            new_key = _key(_renamed(change.name, change.new_name))
+            self._named.add(new_key)
+            self._parents.add(new_key)
         if change.new_name is not None or change.with_all_below:
             self._parents.add(key)
+
+    def concern(self, key: str) -> bool:
+        """Whether a change may concern what has a name."""
+        return key in self._named or (bool(self._parents) and self._is_below(key))
 
     def others(self, entries: Iterable[tuple[bytes, Attributes]]) -> Iterator[tuple[bytes, Attributes]]:
         """Keeps the entries that changes name, and yields all others.
@@ -75,7 +76,7 @@ class ChangedEntries:
         """
         for name, attributes in entries:
             key = name_key(name)
-            if key is None or (key not in self._named and not (self._parents and self._is_below(key))):
+            if key is None or not self.concern(key):
                 yield name, attributes
                 continue
             if key in self._entries:
@@ -86,14 +87,14 @@ class ChangedEntries:
         """Applies a change.
 
         :param origin: its file and line.
+        :raises ChangeError: if it does not fit to the entries as they are.
         """
         key = _key(change.name)
         entry = self._entries.get(key)
         if change.kind == ADD:
             self._add(key, change, origin)
         elif entry is None:
-            self._unknown += 1
-            self._first_unknown = self._first_unknown or f"{origin}: {key} is {_TRIED[change.kind]}"
+            raise ChangeError(f"{key} is {_TRIED[change.kind]}, and is not there")
         elif change.kind == DELETE:
             del self._entries[key]
             if change.with_all_below:
@@ -107,23 +108,12 @@ class ChangedEntries:
                 else:
                     self._rename(key, entry, change.new_name)
             except ValueError as error:
-                entry.misfit = entry.misfit or f"{origin}: {error}"
+                raise ChangeError(f"{error} (of {key})") from error
 
     @property
     def result(self) -> Iterable[Entry]:
         """The entries that changes name, as they are after what was applied."""
         return self._entries.values()
-
-    @property
-    def messages(self) -> list[str]:
-        """What a user must know of changes of entries that are not there."""
-        if not self._unknown:
-            return []
-        return [
-            f"{how_many(self._unknown, 'change')} of entries that are not there: {self._first_unknown}"
-            f"{' and others' if self._unknown > 1 else ''}. If the files should have them, export the content "
-            "again, and remove the files of changes that it holds"
-        ]
 
     def _is_below(self, key: str) -> bool:
         at = key.find(",")
@@ -134,10 +124,8 @@ class ChangedEntries:
         return False
 
     def _add(self, key: str, change: Change, origin: str) -> None:
-        present = self._entries.get(key)
-        if present is not None:
-            present.misfit = present.misfit or f"{origin}: it is added, and is there already"
-            return
+        if key in self._entries:
+            raise ChangeError(f"{key} is added, and is there already")
         assert change.attributes is not None, "what is added has attributes"
         attributes = {name: list(values) for name, values in change.attributes.items()}
         self._entries[key] = Entry(change.name, attributes, origin)
@@ -145,12 +133,8 @@ class ChangedEntries:
     def _rename(self, key: str, entry: Entry, new_name: NewName) -> None:
         name = _renamed(entry.name, new_name)
         new_key = _key(name)
-        present = self._entries.get(new_key)
-        if present is not None and new_key != key:
-            reason = f"{entry.origin}: {key} is renamed to {new_key}, which is there already"
-            present.misfit = present.misfit or reason
-            entry.misfit = entry.misfit or reason
-            return
+        if new_key != key and new_key in self._entries:
+            raise ChangeError(f"{key} is renamed to {new_key}, which is there already")
         entry.attributes = self._with_new_name(entry, new_name)
         length, below = len(key), f",{key}"
         for other in [other for other in self._entries if other.endswith(below)]:

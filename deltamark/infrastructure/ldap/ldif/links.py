@@ -10,7 +10,16 @@ import duckdb
 import pyarrow as pa
 from attrs import define, field
 
-from deltamark.application.ports.sources import NOT_READ, SourceUnreachable, Tables, UnreadCell, WantedTable
+from deltamark.application.ports.sources import (
+    COMMAND,
+    DELETE,
+    INSERT,
+    NOT_READ,
+    SourceUnreachable,
+    Tables,
+    UnreadCell,
+    WantedTable,
+)
 from deltamark.domain.configuration.packages import OWNER
 from deltamark.domain.messages import how_many
 from deltamark.infrastructure.duckdb.connection import locked_down
@@ -46,7 +55,8 @@ class Links:
         with locked_down() as connection:
             connection.execute("create temp table names (name varchar, key varchar)")
             connection.execute(
-                "create temp table pairs (linked varchar, owner varchar, name varchar, value varchar, unread varchar)"
+                "create temp table pairs (linked varchar, command varchar, owner varchar, name varchar, value varchar, "
+                "unread varchar)"
             )
             yield Links(connection)
 
@@ -55,9 +65,12 @@ class Links:
         """Whether there are tables of links."""
         return self._connection is not None
 
-    def add_name(self, dn: bytes, key: str) -> None:
-        """Adds an entry."""
-        self._names.append((name_key(dn), key))
+    def add_name(self, name: str | None, key: str) -> None:
+        """Adds an entry.
+
+        :param name: see `name_key`.
+        """
+        self._names.append((name, key))
         if len(self._names) >= _PORTION:
             self._store("names", self._names)
 
@@ -68,21 +81,23 @@ class Links:
         """
         for value in values:
             try:
-                pair: tuple[str | None, ...] = (table, owner, name_key(value), text(value), None)
+                pair: tuple[str | None, ...] = (table, INSERT, owner, name_key(value), text(value), None)
             except ValueError as error:
                 shown = repr(value)[2:-1]
-                pair = (table, owner, None, shown, UnreadCell("value", f"the value {error}", shown).text)
+                pair = (table, INSERT, owner, None, shown, UnreadCell("value", f"the value {error}", shown).text)
             self._pairs.append(pair)
             if len(self._pairs) >= _PORTION:
                 self._store("pairs", self._pairs)
 
-    def keep(self, table: str, owner: str, reason: str) -> None:
-        """Keeps the links of an owner as they were."""
-        self._pairs.append((table, owner, None, "", UnreadCell("value", reason, "").text))
+    def replace(self, table: str, owner: str, values: Sequence[bytes]) -> None:
+        """Adds the values of an attribute of an entry in a delta: all links that it had give way to them."""
+        self._pairs.append((table, DELETE, owner, None, None, None))
+        self.add(table, owner, values)
 
-    def resolve(self, into: Tables, tables: Sequence[WantedTable]) -> None:
+    def resolve(self, into: Tables, tables: Sequence[WantedTable], *, delta: bool) -> None:
         """Writes the tables of links: in the place of a name the identifier of its entry, where there is one.
 
+        :param delta: whether the pairs have commands.
         :raises SourceUnreachable: if a name is that of two entries.
         """
         connection = self._connection
@@ -99,17 +114,19 @@ class Links:
                 "Export the file again.",
             )
         for table in tables:
-            self._write(connection, into, table)
+            self._write(connection, into, table, delta=delta)
 
-    def _write(self, connection: duckdb.DuckDBPyConnection, into: Tables, table: WantedTable) -> None:
+    def _write(self, connection: duckdb.DuckDBPyConnection, into: Tables, table: WantedTable, *, delta: bool) -> None:
+        names = [*((COMMAND,) if delta else ()), *table.columns]
         columns = ", ".join(
             "p.owner" if name.lower() == OWNER else "coalesce(n.key, p.value) as value" for name in table.columns
         )
-        query = f"select {columns}, p.unread {_FOUND_BY_NAME} order by p.rowid"
+        command = "p.command, " if delta else ""
+        query = f"select {command}{columns}, p.unread {_FOUND_BY_NAME} order by p.rowid"
         for batch in connection.sql(query, params=[table.name]).to_arrow_reader(_PORTION):
-            rows = pa.record_batch(batch.columns, names=[*table.columns, NOT_READ])
+            rows = pa.record_batch(batch.columns, names=[*names, NOT_READ])
             is_read = rows.column(NOT_READ).null_count == rows.num_rows
-            into.write(table.name, rows.select(table.columns) if is_read else rows)
+            into.write(table.name, rows.select(names) if is_read else rows)
         unknown = connection.execute(
             f"select count(*) {_FOUND_BY_NAME} and p.name is not null and n.key is null", [table.name]
         ).fetchone()
