@@ -165,3 +165,18 @@ def test_a_watermark_and_a_key_of_several_columns_are_proposed_and_deltas_follow
         "updated contract 1|2 ",
     ):
         assert any(line.startswith(beginning) for line in lines), changes
+
+
+def test_a_table_without_a_primary_key_gets_one_of_the_columns_that_identify_its_rows(hr: Workspace) -> None:
+    with closing(sqlite3.connect("hr.db")) as database:
+        database.executescript(
+            "create table shift (site text, day text, hours int); "
+            "insert into shift values ('N', '2026-01-01', 8), ('N', '2026-01-02', 8), ('S', '2026-01-01', 8);"
+        )
+
+    made = hr.done("init", "--from", "sqlite:///hr.db", "shift")
+    hr.done("check")
+    hr.jsonl("run", "Incremental")
+
+    assert "row_key: the key: made of site and day, which are unique together" in made.text
+    assert {item["key"] for item in hr.jsonl("export", "shift")} == {"N|2026-01-01", "N|2026-01-02", "S|2026-01-01"}

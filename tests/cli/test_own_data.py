@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from lxml import etree
 
@@ -245,3 +248,23 @@ def test_workbooks_and_json_lines_are_looked_at_too(shop):
     assert sum(task["inserted"] for task in run["tasks"]) == 10
     assert sum(task["linked"] for task in run["tasks"]) == 8
     assert shop.jsonl("export", "sites")[0]["properties"] == {"code": "S0", "AddressCity": "Lyon"}
+
+
+def test_files_whose_rows_several_columns_identify_run_in_one_attempt(shop):
+    header = ("order_no", "line_no", "what")
+    rows = [(f"A{number // 3}", str(number % 3), f"w{number % 2}") for number in range(9)]
+    lines = "".join(json.dumps(dict(zip(header, row, strict=True))) + "\n" for row in rows)
+    (shop.folder / "booked.xlsx").write_bytes(workbook([header, *rows]))
+    (shop.folder / "sent.jsonl").write_text(lines)
+    pq.write_table(
+        pa.Table.from_pylist([dict(zip(header, row, strict=True)) for row in rows]), shop.folder / "paid.parquet"
+    )
+
+    shop.done("init", "--from", "booked.xlsx", "sent.jsonl", "paid.parquet")
+    (first,) = shop.jsonl("run", "Incremental")
+    (shop.folder / "sent.jsonl").write_text(lines.replace("w1", "w2", 1).replace('"A2"', '"A3"'))
+    (second,) = shop.jsonl("run", "Incremental", "--force")
+
+    assert sum(task["inserted"] for task in first["tasks"]) == 27
+    assert [sum(task[kind] for task in second["tasks"]) for kind in ("inserted", "updated", "deleted")] == [3, 1, 3]
+    assert {item["key"] for item in shop.jsonl("export", "sent")} >= {"A0|0", "A3|2"}

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from deltamark import bootstrap
-from deltamark.domain.configuration.entity_model import PropertyMapping
+from deltamark.domain.configuration.entity_model import ConnectionTransformation, PropertyMapping
 from deltamark.domain.configuration.value_formats import Comparison
 from deltamark.domain.errors import UsageError
-from deltamark.domain.proposal.proposal import Proposal
+from deltamark.domain.proposal.proposal import Proposal, with_parts
 from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.expressions.row_query import row_query
 
 Propose = Callable[..., Proposal]
 
@@ -162,6 +164,53 @@ def test_a_table_without_a_key_is_left_out_with_the_reason(proposed):
     assert [t.identifier for t in proposal.configuration.entity_types] == ["others"]
     (text,) = unsure(proposal)
     assert text.startswith(": left out: no column is unique and never empty; the nearest is ")
+
+
+@pytest.mark.parametrize(
+    ("content", "parts", "doubt"),
+    [
+        pytest.param("order_no,line_no,what\nA,1,x\nA,2,x\nB,1,y\nB,2,x\n", ["order_no", "line_no"], False, id="named"),
+        pytest.param(
+            "rate,code,day\n1,E,2026-1-1\n1,U,2026-1-1\n1,E,2026-1-2\n", ["code", "day"], False, id="day"
+        ),
+        pytest.param("a,b,c\nx,1,p\nx,2,p\ny,1,p\ny,2,p\n", ["a", "b"], True, id="unnamed"),
+        pytest.param(
+            "site,room_no,day,who\n" + "".join(f"{s},{r},2026-01-0{d},X\n" for s in "AB" for r in "12" for d in "12"),
+            ["site", "room_no", "day"],
+            True,
+            id="three",
+        ),
+        pytest.param("order,Line No,what\nA,1,x\nA,2,x\nB,1,y\nB,2,x\n", ["order", "Line No"], True, id="in quotes"),
+        pytest.param("a,b\nx,1\nx,1\ny,2\n", None, True, id="none"),
+        pytest.param("a,price\nx,1.5\nx,1.6\ny,1.5\n", None, True, id="measures"),
+        pytest.param("a,b\nx,1\nx,2\ny,\n", None, True, id="empty"),
+        pytest.param("a,b,c\nx|y,z,1\nx,y|z,1\nx,z,1\n", None, True, id="equal when joined"),
+    ],
+)
+def test_columns_that_are_unique_together_make_a_key(proposed, content, parts, doubt):
+    proposal = proposed(things=content)
+
+    configuration = proposal.configuration
+    assert bool(unsure(proposal)) is doubt
+    if parts is None:
+        assert not configuration.transformations
+        return
+    (made,) = configuration.transformations
+    (mapping,) = configuration.entity_type_mappings
+    (column,) = row_query(made).columns.values()
+    assert (column.output.name, set(column.output.reads)) == ("row_key", set(parts))
+    assert mapping.primary_key.identifier == "row_key"
+    assert f"the key: made of {', '.join(parts[:-1])} and {parts[-1]}, which are" in " ".join(
+        note.text for note in proposal.notes
+    )
+
+
+def test_names_of_columns_in_a_query_are_in_quotes_where_they_must_be():
+    """Each word that the language of queries knows is read as a column."""
+    for (word,) in duckdb.sql("select keyword_name from duckdb_keywords()").fetchall():
+        query = with_parts("T", "row_key", [word, "x"])
+        (made,) = row_query(ConnectionTransformation("T", "C", "T", query)).columns.values()
+        assert set(made.output.reads) == {word, "x"}, query
 
 
 def links(proposal: Proposal) -> list[str]:

@@ -25,6 +25,13 @@ class Profiles(Protocol):
         """How many values of columns are keys of other tables, in the order of the questions."""
         ...
 
+    def unique_together(self, table: str, sets: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        """Those of some sets of columns whose values together differ in all rows, in their order.
+
+        :param sets: the smallest first; where one is found, larger ones are not looked at.
+        """
+        ...
+
 
 class Describer(Protocol):
     """Says what a server holds, without reading rows."""

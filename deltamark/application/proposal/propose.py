@@ -10,8 +10,9 @@ from attrs import evolve
 from deltamark.application.ports.proposal import Describer, Profiles
 from deltamark.application.ports.sources import Question, WantedTable
 from deltamark.application.sources.export import asked
-from deltamark.domain.proposal.keys import chosen_key
-from deltamark.domain.proposal.links import chosen_links, questions
+from deltamark.domain.proposal.keys import KeyChoice, chosen_key, joined_key, possible_parts, with_row_key
+from deltamark.domain.proposal.links import LinkChoice, chosen_links, pairs_of, questions
+from deltamark.domain.proposal.profile import TableProfile
 from deltamark.domain.proposal.proposal import Proposal, proposal
 
 ReadTables = Callable[[Question], Sequence[Path]]
@@ -27,7 +28,9 @@ def propose(profiles: Profiles, files: Sequence[Path], *, connector: str) -> Pro
     tables = profiles.tables(files)
     keys = {table.table: chosen_key(table) for table in tables}
     open_questions = questions(tables, {table: key.column for table, key in keys.items()})
-    return proposal(tables, keys, chosen_links(profiles.answers(open_questions)), connector=connector)
+    links = chosen_links(profiles.answers(open_questions))
+    tables, keys = _with_joined_keys(profiles, tables, keys, links)
+    return proposal(tables, keys, links, connector=connector)
 
 
 def propose_for_server(
@@ -61,8 +64,37 @@ def propose_for_server(
     files = read(evolve(ask, package=description.package, settings=settings, tables=wanted))
     tables = [table.profile(read) for table, read in zip(description.tables, profiles.tables(files), strict=True)]
     keys = {table.name: table.key_of(profile) for table, profile in zip(description.tables, tables, strict=True)}
-    links = description.links()
+    links: list[LinkChoice] = [*description.links()]
     linked = {link.source for link in links}
     open_questions = questions(tables, {table: key.column for table, key in keys.items()})
     guessed = chosen_links(profiles.answers(item for item in open_questions if item.source not in linked))
-    return proposal(tables, keys, [*links, *guessed], connector=connector, description=description)
+    links = [*links, *guessed]
+    guessable = {table.name for table in description.tables if not table.key and table.link_name is None}
+    tables, keys = _with_joined_keys(profiles, tables, keys, links, guessable)
+    return proposal(tables, keys, links, connector=connector, description=description)
+
+
+def _with_joined_keys(
+    profiles: Profiles,
+    tables: Sequence[TableProfile],
+    keys: Mapping[str, KeyChoice],
+    links: Sequence[LinkChoice],
+    guessable: Collection[str] | None = None,
+) -> tuple[list[TableProfile], dict[str, KeyChoice]]:
+    """Finds keys of several columns for the tables that have none of one, and hold more than links.
+
+    :param guessable: the tables whose keys are not known by what a server says of them; None: all.
+    """
+    found, chosen = list[TableProfile](), dict(keys)
+    for table in tables:
+        name = table.table
+        if (
+            keys[name].column is None
+            and pairs_of(table, None, links) is None
+            and (guessable is None or name in guessable)
+        ):
+            unique = profiles.unique_together(name, possible_parts(table))
+            if unique:
+                chosen[name] = joined_key(table, unique)
+        found.append(with_row_key(table, chosen[name]))
+    return found, chosen

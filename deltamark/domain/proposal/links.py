@@ -84,6 +84,20 @@ def _may_refer(column: ColumnProfile) -> bool:
     )
 
 
+def pairs_of(table: TableProfile, key: str | None, links: Sequence[LinkChoice]) -> tuple[LinkChoice, LinkChoice] | None:
+    """The two columns of a table that holds nothing but pairs of keys of other tables, or None.
+
+    :param key: the column that identifies its rows, if one does.
+    """
+    ends = [link for link in links if link.source.table == table.table and link.target.table != table.table]
+    if len(ends) != 2 or any(end.separator for end in ends):
+        return None
+    columns = {end.source.column for end in ends}
+    if key is None or (len(table.columns) == 2 and key in columns):
+        return ends[0], ends[1]
+    return None
+
+
 def chosen_links(answers: Iterable[Answer]) -> list[LinkChoice]:
     """The links that the answers show, the likeliest for each column, in the order of the questions."""
     best: dict[ColumnRef, tuple[tuple[float, ...], LinkChoice]] = {}

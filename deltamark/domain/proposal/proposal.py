@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from attrs import define, field, frozen
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import (
     Connection,
+    ConnectionTransformation,
     Connector,
     EntityAssociation,
     EntityAssociationMapping,
@@ -33,8 +35,8 @@ from deltamark.domain.configuration.value_formats import Comparison
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.messages import how_many
 from deltamark.domain.proposal.descriptions import Description
-from deltamark.domain.proposal.keys import KeyChoice
-from deltamark.domain.proposal.links import LinkChoice
+from deltamark.domain.proposal.keys import BETWEEN_PARTS, KeyChoice
+from deltamark.domain.proposal.links import LinkChoice, pairs_of
 from deltamark.domain.proposal.names import entity_type_name, property_name, without_date, without_key_words
 from deltamark.domain.proposal.profile import ColumnProfile, ColumnRef, Reading, TableProfile
 from deltamark.domain.proposal.readings import Choice, chosen_reading, shows_month_first
@@ -42,6 +44,19 @@ from deltamark.domain.proposal.thresholds import fitting_thresholds
 from deltamark.domain.values import PropertyType, shown
 
 _COMMANDS = {"insert", "add", "update", "delete", "merge"}
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WORDS_OF_QUERIES = frozenset(
+    {
+        *("all", "alter", "and", "as", "between", "by", "case", "create", "cross", "current_date", "current_user"),
+        *("default", "distinct", "drop", "else", "end", "except", "false", "fetch", "for", "force", "from", "glob"),
+        *("grant", "group", "having", "ilike", "in", "inner", "insert", "intersect", "into", "is", "join", "lateral"),
+        *("like", "limit", "not", "notnull", "null", "offset", "on", "only", "or", "order", "outer", "positional"),
+        *("qualify", "returning", "revoke", "rollback", "select", "summarize", "tablesample", "then", "true", "union"),
+        *("user", "using", "values", "when", "where", "window", "with"),
+        *("current_time", "current_timestamp", "install", "localtime", "localtimestamp", "session_user"),
+    }
+)
+"""Names of columns that a query must have in quotes."""
 
 
 @frozen(kw_only=True)
@@ -104,6 +119,7 @@ class Proposal:
             entity_types=_only(EntityType, items),
             associations=_only(EntityAssociation, items),
             entity_type_mappings=_only(EntityTypeMapping, items),
+            transformations=_only(ConnectionTransformation, items),
             association_mappings=_only(EntityAssociationMapping, items),
             jobs=_only(Job, items),
         )
@@ -157,6 +173,20 @@ class _Type:
         return PropertyRef(self.name, self.properties[column])
 
 
+def with_parts(table: str, name: str, parts: Sequence[str]) -> str:
+    """The query that adds a key which is made of several columns."""
+    joined = f" || '{BETWEEN_PARTS}' || ".join(_quoted(part) for part in parts)
+    return f"select {joined} as {name}, * from {_quoted(table)}"
+
+
+def _quoted(column: str) -> str:
+    """A column in a query, in quotes where it needs them."""
+    if _PLAIN_NAME.fullmatch(column) and column.lower() not in _WORDS_OF_QUERIES:
+        return column
+    escaped = column.replace('"', '""')
+    return f'"{escaped}"'
+
+
 class _Draft:
     """Collects the parts of a proposal."""
 
@@ -175,25 +205,14 @@ class _Draft:
         self._notes: list[Note] = []
         self._sections: list[Section] = []
         self._month_first = shows_month_first(column for table in tables for column in table.columns)
-        self._pure = {table.table: ends for table in tables if (ends := self._ends_of_link_table(table, links))}
+        self._pure = {
+            table.table: ends for table in tables if (ends := pairs_of(table, keys[table.table].column, links))
+        }
         self._types = self._named_types()
         self._links = [link for link in links if {link.source.table, link.target.table} <= set(self._types)]
         self._referring = [*self._links, *(end for ends in self._pure.values() for end in ends)]
         for draft in self._types.values():
             self._name_properties(draft)
-
-    def _ends_of_link_table(
-        self, table: TableProfile, links: Sequence[LinkChoice]
-    ) -> tuple[LinkChoice, LinkChoice] | None:
-        """The two columns of a table that holds nothing but pairs of keys of other tables, or None."""
-        ends = [link for link in links if link.source.table == table.table and link.target.table != table.table]
-        key = self._keys[table.table].column
-        if len(ends) != 2 or any(end.separator for end in ends):
-            return None
-        columns = {end.source.column for end in ends}
-        if key is None or (len(table.columns) == 2 and key in columns):
-            return ends[0], ends[1]
-        return None
 
     def _named_types(self) -> dict[str, _Type]:
         types: dict[str, _Type] = {}
@@ -246,7 +265,8 @@ class _Draft:
         self._notes.append(Note(file=table.file, column=column, text=text, is_unsure=is_unsure))
 
     def _say_about_file(self, table: TableProfile) -> None:
-        parts = [how_many(table.rows, "row"), how_many(len(table.columns) + len(table.left_out), "column")]
+        columns = len(table.columns) + len(table.left_out) - bool(self._keys[table.table].parts)
+        parts = [how_many(table.rows, "row"), how_many(columns, "column")]
         if table.delimiter is not None:
             sign = "tabs" if table.delimiter == "\t" else shown(table.delimiter)
             parts.append(f"{sign} between columns")
@@ -309,7 +329,16 @@ class _Draft:
             skip_lines=table.skip_lines,
         )
         comment = f"{table.file}: {how_many(table.rows, 'row')} when this was written."
-        self._sections.append(Section(items=[entity_type, mapping_of_type], comment=comment, comments=comments))
+        key = self._keys[table.table]
+        made: list[ConnectionTransformation] = []
+        if key.parts:
+            made.append(
+                ConnectionTransformation(
+                    table.table, self._connector, table.table, with_parts(table.table, draft.key, key.parts)
+                )
+            )
+            comment += f" {draft.key} is {key.why}."
+        self._sections.append(Section(items=[*made, entity_type, mapping_of_type], comment=comment, comments=comments))
         for link in self._links:
             if link.source.table == table.table:
                 self._add_link(draft, link)

@@ -17,6 +17,7 @@ from deltamark.domain.configuration.entity_model import EntityTypeMapping
 from deltamark.domain.configuration.names import table_problem
 from deltamark.domain.errors import SourceError, UsageError
 from deltamark.domain.location import Location
+from deltamark.domain.proposal.keys import BETWEEN_PARTS
 from deltamark.domain.proposal.profile import Answer, ColumnProfile, ColumnRef, Question, TableProfile, TriedReading
 from deltamark.domain.proposal.readings import NULL_WORDS, candidates
 from deltamark.domain.synchronization.keys import INVISIBLE
@@ -36,6 +37,7 @@ _COLUMNS_AT_ONCE = 8
 """Memory is needed for so many columns of a file, not for all."""
 
 _SAMPLE = 200
+_FIRST_ROWS = 10_000
 _MOST_LINES_BEFORE = 10
 
 
@@ -54,6 +56,7 @@ class FileProfiles:
         self._copies = all_copies
         self._tables: dict[ColumnRef, str] = {}
         """Column -> the table of its different values: ``v``, how many rows have it (``n``), their first line."""
+        self._paths: dict[str, tuple[Path, _Opened]] = {}
 
     def tables(self, files: Sequence[Path]) -> list[TableProfile]:
         """What the files hold, in their order.
@@ -74,6 +77,47 @@ class FileProfiles:
         """How many values of columns are keys of other tables, in the order of the questions."""
         return [self._answer(question) for question in questions]
 
+    def unique_together(self, table: str, sets: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        """Those of some sets of columns whose values together differ in all rows, in their order.
+
+        The file is read once more. Sets that repeat among the first rows are not counted in all of them, and sets that
+        are larger than the first one found are not counted at all.
+        """
+        if not sets:
+            return []
+        path, opened = self._paths[table]
+        names = list(dict.fromkeys(name for parts in sets for name in parts))
+        _, ending = _name_and_ending(path)
+        with open_extract(path.parent, table, [ending], self._copies) as file:
+            cells = self._cells(evolve(file, known_endings=ENDINGS), opened.mapping, names)
+            fetched = cells.fetch("select * from cells", [cells.names.index(name) for name in names])
+        self._connection.register("fetched", fetched.rows)
+        try:
+            trimmed = [f"trim(w{number}, {in_ascii(INVISIBLE)}) as c{number}" for number in range(len(names))]
+            self._connection.execute(
+                f"create or replace temp table together as select {', '.join(trimmed)} from fetched "
+                f"where not ({blank_row(len(names))})"
+            )
+        finally:
+            self._connection.unregister("fetched")
+        try:
+            unique = list[tuple[str, ...]]()
+            for parts in sets:
+                if unique and len(parts) > len(unique[0]):
+                    break
+                if self._is_unique([names.index(name) for name in parts]):
+                    unique.append(parts)
+            return unique
+        finally:
+            self._connection.execute("drop table together")
+
+    def _is_unique(self, columns: Sequence[int]) -> bool:
+        parts = ", ".join(f"c{number}" for number in columns)
+        joined = f" || {literal(BETWEEN_PARTS)} || ".join(f"c{number}" for number in columns)
+        repeats = "select 1 from {} group by {} having count(*) > 1 limit 1"
+        first = f"(select {parts} from together limit {_FIRST_ROWS})"
+        return not self._all(repeats.format(first, parts)) and not self._all(repeats.format("together", joined))
+
     def _table(self, path: Path) -> TableProfile:
         table, ending = _name_and_ending(path)
         with open_extract(path.parent, table, [ending], self._copies) as file:
@@ -81,6 +125,7 @@ class FileProfiles:
             form = format_of(ending)
             check_signature(file, file.head(), form.signature, form.described)
             opened = self._opened(file, table)
+            self._paths[table] = (path, opened)
             return self._profile(file, table, opened)
 
     def _opened(self, file: ExtractFile, table: str) -> _Opened:

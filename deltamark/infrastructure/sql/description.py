@@ -13,6 +13,7 @@ from deltamark.domain.configuration.entity_model import ConnectionTable
 from deltamark.domain.configuration.packages import KEYS, OVERLAP, QUERY, SQL, WATERMARK, transactions_of
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.proposal.descriptions import DescribedTable, Description, Reference
+from deltamark.domain.proposal.keys import ROW_KEY, free_name
 from deltamark.domain.proposal.names import is_secret_name
 from deltamark.domain.proposal.watermarks import OVERLAP_S, chosen_watermark
 from deltamark.domain.values import shown
@@ -126,7 +127,7 @@ def _described(
     references = list(_references(table, identifiers, by_label))
     row_key = None
     if len(table.primary) > 1 and not _is_pairs(table, identifiers[table.label], references):
-        row_key = _free_name("row_key", table.columns)
+        row_key = free_name(ROW_KEY, table.columns)
     joined = "" if row_key is None else sql.joined(table.primary, row_key)
     source = f"select * from {table.source}" if row_key is None else f"select {joined}, t.* from {table.source} t"
     watermark = chosen_watermark(
@@ -173,14 +174,6 @@ def _is_pairs(table: SQLTable, identifier: str, references: Sequence[Reference])
         if len(reference.columns) == len(reference.target) == 1 and reference.table != identifier
     ]
     return len(others) == 2 and {reference.columns[0] for reference in others} >= set(table.primary)
-
-
-def _free_name(name: str, taken: Collection[str]) -> str:
-    known = {other.lower() for other in taken}
-    number, free = 2, name
-    while free in known:
-        free, number = f"{name}{number}", number + 1
-    return free
 
 
 def _references(table: SQLTable, identifiers: dict[str, str], by_label: dict[str, SQLTable]) -> Iterator[Reference]:
