@@ -170,9 +170,7 @@ def test_a_table_without_a_key_is_left_out_with_the_reason(proposed):
     ("content", "parts", "doubt"),
     [
         pytest.param("order_no,line_no,what\nA,1,x\nA,2,x\nB,1,y\nB,2,x\n", ["order_no", "line_no"], False, id="named"),
-        pytest.param(
-            "rate,code,day\n1,E,2026-1-1\n1,U,2026-1-1\n1,E,2026-1-2\n", ["code", "day"], False, id="day"
-        ),
+        pytest.param("rate,code,day\n1,E,2026-1-1\n1,U,2026-1-1\n1,E,2026-1-2\n", ["code", "day"], False, id="day"),
         pytest.param("a,b,c\nx,1,p\nx,2,p\ny,1,p\ny,2,p\n", ["a", "b"], True, id="unnamed"),
         pytest.param(
             "site,room_no,day,who\n" + "".join(f"{s},{r},2026-01-0{d},X\n" for s in "AB" for r in "12" for d in "12"),
