@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.workspace import Workspace
+from tests.sql import described
 
 TABLES = """
 CREATE TABLE department (code TEXT PRIMARY KEY, title TEXT, parent TEXT REFERENCES department);
@@ -180,3 +181,12 @@ def test_a_table_without_a_primary_key_gets_one_of_the_columns_that_identify_its
 
     assert "row_key: the key: made of site and day, which are unique together" in made.text
     assert {item["key"] for item in hr.jsonl("export", "shift")} == {"N|2026-01-01", "N|2026-01-02", "S|2026-01-01"}
+
+
+def test_what_is_proposed_for_tables_that_change_follows_them(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "hr.db")) as database:
+
+        def execute(*statements: str) -> None:
+            database.executescript(";".join(statements))
+
+        described.follows_changes(f"sqlite:///{tmp_path / 'hr.db'}", execute, tmp_path, {})

@@ -316,6 +316,14 @@ def test_a_database_says_what_is_proposed_for_it(server: MariaDB, tmp_path: Path
     assert proposal.description.server.startswith("MariaDB ")
 
 
+def test_what_is_proposed_for_tables_that_change_follows_them(server: MariaDB, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text(PASSWORD)
+
+    described.follows_changes(server.address, server.execute, tmp_path, {"user": READER}, password=f"file:{password}")
+
+
 def test_a_sink_has_each_change_once(server: MariaDB) -> None:
     server.execute(
         "CREATE USER IF NOT EXISTS writer@'%' IDENTIFIED BY 'w'", "GRANT SELECT, INSERT, CREATE ON hr.* TO writer@'%'"

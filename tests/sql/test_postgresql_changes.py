@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -259,3 +260,13 @@ def test_a_database_says_what_is_proposed_for_it(postgresql_database: str) -> No
 
     (table,) = connected.tables
     assert (table.identifier, table.options) == ("other_Order", {"Query": 'select * from other."Order"'})
+
+
+def test_what_is_proposed_for_tables_that_change_follows_them(postgresql_database: str, tmp_path: Path) -> None:
+    with psycopg.connect(postgresql_database, autocommit=True) as connection:
+
+        def execute(*statements: str) -> None:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[call-overload]
+
+        described.follows_changes(postgresql_database, execute, tmp_path, {})
