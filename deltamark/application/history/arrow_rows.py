@@ -15,6 +15,7 @@ import orjson
 from attrs import asdict, fields
 
 from deltamark.application.history.history import OriginNames
+from deltamark.application.ports.arrow_columns import text_column
 from deltamark.application.ports.records import ChangeBatch
 from deltamark.domain.history.changes import CorrelationKey, LoggedChange
 from deltamark.domain.history.intervals import HeldLink, HeldValue
@@ -164,8 +165,9 @@ def named_batch(batch: ChangeBatch, names: list[OriginNames], schema: pa.Schema)
 
     arrays = {name: batch.columns.column(name) for name in batch.columns.schema.names}
     for name, values in zip(OriginNames._fields, zip(*names, strict=True), strict=True):
-        arrays[name] = pa.array(values, pa.string()).take(batch.origin)
-    arrays["file"] = pc.if_else(arrays["line"].is_null(), None, arrays["file"])
+        arrays[name] = text_column(values).take(batch.origin)
+    no_file = pa.nulls(len(batch.origin), pa.string())
+    arrays["file"] = pc.if_else(arrays["line"].is_null(), no_file, arrays["file"])
     return pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
+from deltamark.application.ports.arrow_columns import joined_texts, number_column, text_column
 from deltamark.application.ports.records import ChangeBatch
 from deltamark.domain.resources.link import Linked, Unlinked
 from deltamark.domain.resources.resource import Created, Deleted, Updated
@@ -34,8 +36,11 @@ _KIND: Mapping[str, str] = {
 }
 
 
-def change_batch(rows: Sequence[tuple[Any, ...]]) -> ChangeBatch:
+def change_batch(rows: Iterable[tuple[Any, ...]]) -> ChangeBatch:
     """Returns changes in columns.
+
+    Each row is written into the columns when it is read: many objects at once would take memory from the system anew
+    for every batch. What changes share (kind, time, run, entity types, association) is written once.
 
     :param rows: position, stream, version, topic and payload.
     :raises StoreError: for a payload that does not fit its topic.
@@ -43,18 +48,15 @@ def change_batch(rows: Sequence[tuple[Any, ...]]) -> ChangeBatch:
     decoded, encoded = orjson.loads, orjson.dumps
     time, number, ordinal, line = payload.AT, payload.RUN, payload.TASK, payload.LINE
     entity_type, key, values = payload.ENTITY_TYPE, payload.KEY, payload.VALUES
-    places: dict[tuple[int, int, str, int], int] = {}
-    links: list[tuple[str, str, str] | tuple[None, None, None]] = []
-    types: list[str] = []
-    keys: list[str] = []
-    lines: list[int | None] = []
-    changes: list[bytes | None] = []
-    origins: list[int] = []
-    changed: dict[str, Any] | None
-    for _, stream, version, topic, state in rows:
+    positions, lines, places = array("q"), array("q"), array("i")
+    keys, key_ends = bytearray(), array("i", (0,))
+    changes, change_ends = bytearray(), array("i", (0,))
+    ends: list[tuple[int, str]] = []
+    shared: dict[tuple[Any, ...], int] = {}
+    changed: dict[str, Any]
+    for position, stream, version, topic, state in rows:
         try:
             p = decoded(state)
-            subject = p[entity_type]
             if topic == CREATED:
                 changed = {name: {"before": None, "after": value} for name, value in p[values].items()}
             elif topic in (UPDATED, COMPUTED):
@@ -63,42 +65,50 @@ def change_batch(rows: Sequence[tuple[Any, ...]]) -> ChangeBatch:
                 last = {**p[values], **p.get(payload.COMPUTED_VALUES, {})}
                 changed = {name: {"before": value, "after": None} for name, value in last.items()}
             else:
-                subject = p[payload.ASSOCIATION]
-                links += [_NO_LINK] * (len(keys) - len(links))
-                links.append((subject, p[payload.TARGET_TYPE], p[payload.TARGET_KEY]))
-                changed = None
-            place = (p[number], p[ordinal], subject, p[time])
-            types.append(p[entity_type])
-            keys.append(p[key])
-            lines.append(p.get(line))
-            changes.append(None if changed is None else encoded(changed))
-            origins.append(places.setdefault(place, len(places)))
+                changed = _NONE
+            if changed is not _NONE:
+                association = other_type = None
+                changes += encoded(changed)
+            else:
+                association, other_type = p[payload.ASSOCIATION], p[payload.TARGET_TYPE]
+                ends.append((len(positions), p[payload.TARGET_KEY]))
+            what = (topic, p[number], p[ordinal], p[time], p[entity_type], association, other_type)
+            places.append(shared.setdefault(what, len(shared)))
+            keys += p[key].encode()
+            lines.append(p.get(line, _NO_LINE))
         except UNREADABLE as e:
             raise unreadable(stream, version, topic, e) from e
-    positions, _, _, topics, _ = zip(*rows, strict=True)
-    links += [_NO_LINK] * (len(keys) - len(links) if links else 0)
-    text = pa.string()
-    ends = [pa.array(column, text) for column in zip(*links, strict=True)] or [pa.nulls(len(keys), text)] * 3
-    origin = pa.array(origins, pa.int32())
-    times, runs = ([place[n] for place in places] for n in (3, 0))
+        key_ends.append(len(keys))
+        change_ends.append(len(changes))
+        positions.append(position)
+    topics, runs, tasks, times, types, associations, other_types = zip(*shared, strict=True)
+    place = number_column(places, pa.int32())
+    is_resource = [association is None for association in associations]
+    other_keys: list[str | None] = [None] * len(positions)
+    for at, other in ends:
+        other_keys[at] = other
     columns = {
-        "position": pa.array(positions, pa.int64()),
-        "at": pa.array(times, pa.timestamp("us", tz="UTC")).take(origin),
-        "change": pa.array([_KIND[topic] for topic in topics], text),
-        "entity_type": pa.array(types, text),
-        "key": pa.array(keys, text),
-        "association": ends[0],
-        "other_entity_type": ends[1],
-        "other_key": ends[2],
-        "changes": pa.array(changes, text),
-        "run": pa.array(runs, pa.int64()).take(origin),
-        "line": pa.array(lines, pa.int64()),
+        "position": number_column(positions, pa.int64()),
+        "at": number_column(times, pa.timestamp("us", tz="UTC")).take(place),
+        "change": text_column([_KIND[topic] for topic in topics]).take(place),
+        "entity_type": text_column(types).take(place),
+        "key": joined_texts(keys, key_ends),
+        "association": text_column(associations).take(place),
+        "other_entity_type": text_column(other_types).take(place),
+        "other_key": text_column(other_keys) if ends else pa.nulls(len(positions), pa.string()),
+        "changes": joined_texts(changes, change_ends, [is_resource[n] for n in places]),
+        "run": number_column(runs, pa.int64()).take(place),
+        "line": number_column(lines, pa.int64(), [line != _NO_LINE for line in lines]),
     }
+    subjects = (association or entity_type for association, entity_type in zip(associations, types, strict=True))
     return ChangeBatch(
         columns=pa.RecordBatch.from_pydict(columns),
-        origins=[(run, task, subject, from_micros(at)) for run, task, subject, at in places],
-        origin=origin,
+        origins=list(zip(runs, tasks, subjects, map(from_micros, times), strict=True)),
+        origin=place,
     )
 
 
-_NO_LINK = (None, None, None)
+_NONE: dict[str, Any] = {}
+"""The changed values of a link."""
+
+_NO_LINE = -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import Any, TypeVar, cast
 
@@ -165,8 +165,8 @@ class LogQueries(StateQueries):
         sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
             AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
         rows = self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS)))
-        while portion := list(islice(rows, at_most)):
-            yield change_batch(portion)
+        for first in rows:
+            yield change_batch(chain((first,), islice(rows, at_most - 1)))
 
     def _narrowed(
         self, spans: Sequence[tuple[int, int]], narrowing: Narrowing, newest_first: bool
