@@ -566,6 +566,17 @@ class Engine:
         with self._store.reading() as reading:
             return held_back_connectors(reading, self.configuration)
 
+    def left_out(self, job: str) -> tuple[LeftOut, ...]:
+        """The connectors that a job leaves out if it runs now, because a run holds their changes back.
+
+        :raises UsageError: if there is no such job.
+        """
+        from deltamark.application.lookup import job_named
+        from deltamark.application.synchronization.hold_back import left_out_by_job
+
+        with self._store.reading() as reading:
+            return left_out_by_job(reading, self.configuration, job_named(job, self.configuration))
+
     def health(self, *, writable: bool = False) -> Health:
         """Whether the schedule is kept.
 

@@ -23,8 +23,9 @@ to follow the log: [serve the console and the API](../how-to/serve-the-console-a
 _PROBLEMS = """
 ## Problems
 
-An error is answered as problem details (RFC 9457): `type`, `title`, `status`, `detail`, what is known about it, and
-`next_steps`. `type` is `urn:deltamark:problem:` and the kind. Those of the engine:
+An error is answered as problem details (RFC 9457): `type`, `title`, `status`, `detail`, what is known about it,
+its parts (`what`, `where`, `advice`) and `next_steps`. `type` is `urn:deltamark:problem:` and the kind. Those of the
+engine:
 """
 
 _AFTER = """

@@ -15,6 +15,7 @@ from deltamark.domain.configuration.entity_model import Connector, EntityType, P
 from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
 from deltamark.domain.configuration.rules import rule_names
 from deltamark.domain.errors import ErasedResource, RunNotFound, UsageError
+from deltamark.domain.message_parts import NOWHERE, Place
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.retention.erasure import key_digest
 from deltamark.domain.runs.run import JobRun
@@ -51,7 +52,7 @@ def entity_type_named(identifier: str, configuration: Configuration) -> EntityTy
 
     :raises UsageError: if there is none.
     """
-    return _named("an entity type", identifier, configuration.entity_types)
+    return _named("an entity type", identifier, configuration.entity_types, Place(entity_type=identifier))
 
 
 def connector_named(identifier: str, configuration: Configuration) -> Connector:
@@ -59,7 +60,7 @@ def connector_named(identifier: str, configuration: Configuration) -> Connector:
 
     :raises UsageError: if there is none.
     """
-    return _named("a connector", identifier, configuration.connectors)
+    return _named("a connector", identifier, configuration.connectors, Place(connector=identifier))
 
 
 def property_named(identifier: str, entity_type: EntityType, configuration: Configuration) -> Property:
@@ -78,7 +79,8 @@ def property_named(identifier: str, entity_type: EntityType, configuration: Conf
                 f"{identifier} of {entity_type.identifier} holds no values: it leads to others by the association "
                 f"{association.identifier}. Ask for that association."
             )
-    raise _unknown(f"property of {entity_type.identifier}", identifier, (p.identifier for p in valued))
+    unknown = _unknown(f"property of {entity_type.identifier}", identifier, (p.identifier for p in valued))
+    raise unknown.about(Place(entity_type=entity_type.identifier, property=identifier))
 
 
 def resource_not_found(reading: Reading, ref: ResourceRef) -> UsageError:
@@ -86,7 +88,8 @@ def resource_not_found(reading: Reading, ref: ResourceRef) -> UsageError:
     for erased in reading.erasures():
         if erased.key_digest == key_digest(erased.salt, ref):
             return ErasedResource(f"{ref.entity_type} {ref.key}", run=erased.run, at=erased.at, reason=erased.reason)
-    return UsageError(f"there never was a {ref.entity_type} with the key {shown(ref.key)}.")
+    error = UsageError(f"there never was a {ref.entity_type} with the key {shown(ref.key)}.")
+    return error.about(Place(entity_type=ref.entity_type, key=ref.key))
 
 
 def run_numbered(reading: Reading, number: int) -> JobRun:
@@ -128,11 +131,11 @@ def check_rule(rule: str | None, configuration: Configuration) -> None:
         raise _unknown("correlation rule", rule, names)
 
 
-def _named(article_and_noun: str, identifier: str, items: Sequence[_Item]) -> _Item:
+def _named(article_and_noun: str, identifier: str, items: Sequence[_Item], place: Place = NOWHERE) -> _Item:
     name = arguments.text(article_and_noun, identifier)
     match = next((item for item in items if item.identifier == name), None)
     if match is None:
-        raise _unknown(article_and_noun.partition(" ")[2], name, (item.identifier for item in items))
+        raise _unknown(article_and_noun.partition(" ")[2], name, (item.identifier for item in items)).about(place)
     return match
 
 

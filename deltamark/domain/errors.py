@@ -60,17 +60,25 @@ class DeltamarkError(Exception):
     """
 
     next_steps: tuple[NextStep, ...] = ()
-    advice: str | None = None
+    where: Location | Place | None = None
+    """Where it happened, or what it is about, beside what other data of the error says."""
+
+    advice: str = ""
     """The end of the message that says what to do, in errors that have it by itself."""
 
     @property
     def parts(self) -> MessageParts:
         """What happened, where, and what to do about it."""
-        known = {f.name: getattr(self, f.name, None) for f in fields(Place)}
-        given: dict[str, Any] = {name: value for name, value in known.items() if isinstance(value, str | int)}
-        place = Place(**given)
-        where = getattr(self, "where", None)
-        return parts_of(str(self), place.at(where if isinstance(where, Location) else None), self.advice)
+        known: dict[str, Any] = {field.name: getattr(self, field.name, None) for field in fields(Place)}
+        place, where = Place(**known), self.where
+        if isinstance(where, Place):
+            place = where
+        return parts_of(str(self), place.at(where if isinstance(where, Location) else None), self.advice or None)
+
+    def about(self, place: Place) -> Self:
+        """Says what the error is about, and returns it."""
+        self.where = place
+        return self
 
     def with_next_steps(self, *steps: NextStep) -> Self:
         """Adds next steps, and returns the error."""
@@ -119,6 +127,8 @@ class SourceError(DeltamarkError):
     :param value: the offending value; the message quotes its first 80 characters.
     :param advice: what to do next; a sentence.
     """
+
+    where: Location
 
     def __init__(
         self,
@@ -294,6 +304,7 @@ class UserTaskFailed(DeltamarkError):
         self.problem = problem
         self.traceback = tuple(traceback)
         advice = advice or "Correct the function and run the job again."
+        self.advice = advice
         super().__init__("\n".join((f"function {function} {problem}. Nothing was changed. {advice}", *traceback)))
 
 
@@ -573,7 +584,7 @@ class WorkersLost(DeltamarkError):
         super().__init__(f"{problem}. Nothing of the task was written. {advice}")
 
     def __reduce__(self) -> tuple[type[WorkersLost], tuple[str, str]]:
-        return WorkersLost, (self.problem, self.advice or "")
+        return WorkersLost, (self.problem, self.advice)
 
 
 class WorkerRefused(DeltamarkError):

@@ -97,7 +97,7 @@ def _sentences(text: str) -> Iterator[str]:
     """The sentences of a text. What is in quotes or brackets ends none."""
     start, depth, is_quoted = 0, 0, False
     for number, sign in enumerate(text):
-        if sign == '"' and text[number - 1 : number] != "\\":
+        if sign == '"':
             is_quoted = not is_quoted
         elif is_quoted:
             continue

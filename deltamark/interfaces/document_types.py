@@ -173,6 +173,17 @@ class ResumptionDocument(OperatorDocument):
     again: list[int]
 
 
+class SetAsideDocument(TypedDict):
+    """A row that was not applied."""
+
+    file: str
+    line: int | None
+    column: str | None
+    value: str | None
+    reason: str
+    key: NotRequired[str | None]
+
+
 class RunDocument(TypedDict):
     """A run with its tasks."""
 
@@ -195,17 +206,7 @@ class RunDocument(TypedDict):
     dry_run: bool
     adoption: NotRequired[TaskDocument]
     tasks: list[TaskDocument]
-
-
-class SetAsideDocument(TypedDict):
-    """A row that was not applied."""
-
-    file: str
-    line: int | None
-    column: str | None
-    value: str | None
-    reason: str
-    key: NotRequired[str | None]
+    set_aside: NotRequired[list[SetAsideDocument]]
 
 
 class DirtyDocument(TypedDict):
@@ -305,6 +306,38 @@ class ErrorDocument(MessageDocument):
     message: str
     faults: NotRequired[list[FaultDocument]]
     next_steps: NotRequired[list[NextStepDocument]]
+
+
+class JobDocument(TypedDict):
+    """A job of the configuration; `left_out` is there only where it leaves a connector out."""
+
+    job: str
+    display_name: str
+    is_incremental: bool
+    schedule: str | None
+    next_at: str | None
+    tasks: int
+    user_start_denied: bool
+    left_out: NotRequired[list[LeftOutDocument]]
+
+
+class PropertyDocument(TypedDict):
+    """A property of an entity type."""
+
+    name: str
+    type: str
+    is_key: bool
+
+
+class EntityTypeDocument(TypedDict):
+    """An entity type: how many resources it has, what feeds it, and below which position its changes were discarded."""
+
+    entity_type: str
+    display_name: str | None
+    resources: int
+    connectors: list[str]
+    horizon: int | None
+    properties: list[PropertyDocument]
 
 
 class JobHealthDocument(TypedDict):

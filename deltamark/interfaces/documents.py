@@ -6,7 +6,7 @@ The reference of formats describes them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import quote
@@ -21,6 +21,8 @@ from deltamark.domain.adoption.decommission import Freeze, Holding
 from deltamark.domain.adoption.differences import ModelDifference
 from deltamark.domain.adoption.plan import AdoptionEffect
 from deltamark.domain.adoption.unfed import Unfed
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.jobs import Job
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.differences import Difference
 from deltamark.domain.derivation.explanation import FlagCause
@@ -30,6 +32,7 @@ from deltamark.domain.history.changes import (
     Classification,
     CorrelationKey,
     DirtyResource,
+    Horizon,
     LoggedChange,
     MatchedPair,
     PendingChange,
@@ -51,12 +54,14 @@ from deltamark.interfaces.document_types import (
     CloudEventDocument,
     DeltaDocument,
     DirtyDocument,
+    EntityTypeDocument,
     ErrorDocument,
     ExportedDocument,
     FaultDocument,
     FreezeDocument,
     GroundsDocument,
     HealthDocument,
+    JobDocument,
     JobHealthDocument,
     KeyDocument,
     LeftOutDocument,
@@ -310,11 +315,56 @@ def left_out_document(left_out: LeftOut) -> LeftOutDocument:
     return {"connector": left_out.connector, "run": left_out.run, "since": time_of(left_out.since)}
 
 
-def run_document(run: JobRun, *, dry_run: bool = False) -> RunDocument:
+def job_document(job: Job, next_at: datetime | None, left_out: Collection[LeftOut] = ()) -> JobDocument:
+    """A job of the configuration.
+
+    :param next_at: when the schedule is due to start it.
+    :param left_out: what it leaves out if it runs now.
+    """
+    document: JobDocument = {
+        "job": job.identifier,
+        "display_name": job.display_name,
+        "is_incremental": job.is_incremental,
+        "schedule": job.cron_tab_expression,
+        "next_at": time_of(next_at),
+        "tasks": len(job.tasks),
+        "user_start_denied": job.user_start_denied,
+    }
+    if left_out:
+        document["left_out"] = [left_out_document(found) for found in left_out]
+    return document
+
+
+def entity_type_documents(
+    configuration: Configuration, counts: Mapping[str, int], horizons: Iterable[Horizon]
+) -> Iterator[EntityTypeDocument]:
+    """The entity types of a configuration.
+
+    :param counts: entity type -> how many resources there are.
+    """
+    positions = {horizon.subject: horizon.position for horizon in horizons}
+    mappings = configuration.entity_type_mappings
+    for defined in configuration.entity_types:
+        fed = (mapping.connector for mapping in mappings if mapping.identifier == defined.identifier)
+        yield {
+            "entity_type": defined.identifier,
+            "display_name": defined.display_names.get(1),
+            "resources": counts.get(defined.identifier, 0),
+            "connectors": list(dict.fromkeys(fed)),
+            "horizon": positions.get(defined.identifier),
+            "properties": [
+                {"name": item.identifier, "type": item.type.label, "is_key": item.is_key} for item in defined.properties
+            ],
+        }
+
+
+def run_document(run: JobRun, *, dry_run: bool = False, with_rows: bool = False) -> RunDocument:
     """A run with its tasks.
 
     A dry run has no number, for it leaves nothing behind. `adoption` is there only where the run changed something by
     adopting the configuration.
+
+    :param with_rows: whether the rows that it set aside are part of it.
     """
     return cast(
         "RunDocument",
@@ -336,6 +386,7 @@ def run_document(run: JobRun, *, dry_run: bool = False) -> RunDocument:
             "dry_run": dry_run,
             **({} if run.adoption is None else {"adoption": task_document(run.adoption)}),
             "tasks": [task_document(task) for task in run.tasks],
+            **({"set_aside": [set_aside_document(row) for row in run.set_aside]} if with_rows else {}),
         },
     )
 
@@ -371,6 +422,14 @@ def dirty_document(resource: DirtyResource) -> DirtyDocument:
     return cast(
         "DirtyDocument", {name: value for name, value in asdict(resource).items() if name != "through" or value}
     )
+
+
+CAUSE_MEMBERS = (
+    "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
+    "path", "property", "task", "computes", "reason", "run", "job", "changed_by", "file", "line", "user", "trigger",
+    "through", "by", "run_reason", "grounds",
+)  # fmt: skip
+"""The members of a cause, in order."""
 
 
 def cause_document(cause: FlagCause) -> CauseDocument:

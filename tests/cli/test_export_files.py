@@ -92,7 +92,7 @@ def test_an_unknown_file_extension_is_refused_with_the_known_ones(past, target, 
     answer = past.deltamark("export", "HR_Person", "-o", str(target / name))
 
     assert answer.status == 2
-    assert "Use one of .csv, .jsonl, .parquet." in answer.err
+    assert "Use one of .csv, .jsonl, .parquet, .arrow." in answer.err
     assert os.listdir(target) == []
 
 

@@ -317,8 +317,21 @@ def test_a_failure_inside_says_only_its_number(site: Site, clients: dict[str, An
     assert answer.json()["instance"].startswith("urn:deltamark:failure:")
 
 
+@pytest.mark.parametrize("path", ["/resource?type=HR_Person&key=P1", "/health", "/entity-types", "/jobs"])
+def test_a_route_of_one_document_refuses_the_forms_of_rows_by_name(clients: dict[str, Any], path: str) -> None:
+    reader = clients["reader"]
+    sign = "&" if "?" in path else "?"
+    for answer in (
+        reader.get(f"/api/v1{path}{sign}format=jsonl"),
+        reader.get(f"/api/v1{path}", headers={"Accept": "text/csv"}),
+    ):
+        assert answer.status_code == 406, answer.text
+        assert "jsonl or csv" in answer.json()["detail"]
+    assert reader.get(f"/api/v1{path}", headers={"Accept": "text/csv, */*;q=0.1"}).status_code != 406
+
+
 @pytest.mark.parametrize(
-    "path", ["/changes?until=3", "/resource/history?type=HR_Person&key=P1&format=jsonl", "/space?Limit=1"]
+    "path", ["/changes?until=3", "/resource/history?type=HR_Person&key=P1&form=jsonl", "/space?Limit=1"]
 )
 def test_a_parameter_that_a_route_does_not_know_is_refused(clients: dict[str, Any], path: str) -> None:
     """An answer that leaves it out would look as if it had been kept to."""

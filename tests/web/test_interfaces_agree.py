@@ -34,6 +34,11 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "keys --pairs": ("/pairs", {}),
     "classifications": ("/classifications", {}),
     "health": ("/health", {}),
+    "jobs": ("/jobs", {}),
+    "types": ("/entity-types", {}),
+    "runs": ("/runs", {"limit": 100}),
+    "runs 2": ("/runs/2", {}),
+    "why HR_Person E00002": ("/resource/why", ONE),
     "audit --type HR_Person --property FirstName --key E00002 --between run:1 run:2": (
         "/resource/audit",
         {**ONE, "property": "FirstName", "from": "run:1", "to": "run:2"},
@@ -41,8 +46,11 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """A command -> the route that asks the same, and its parameters."""
 
-ONE_DOCUMENT = ("/resource", "/health")
+ONE_DOCUMENT = ("/resource", "/health", "/jobs", "/entity-types", "/runs", "/runs/2")
 """The routes whose answer is one document, which has no other form than JSON."""
+
+ROWS_OF_ONE = ("set_aside",)
+"""What the command line shows with a run, and the API by a route of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +93,13 @@ def test_both_answer_the_same(
 
     assert answer.status_code == 200, answer.text
     answered = [document for document in documents(answer.text) if document.get("end") is not True]
-    assert printed == answered
-    assert printed or command == "dirty"
+    assert [{n: v for n, v in document.items() if n not in ROWS_OF_ONE} for document in printed] == answered
+    assert printed or command in ("dirty", "why HR_Person E00002")
 
 
 def documents(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.split("\n") if line]
+    """The documents of JSON lines, of an array, or of a page of runs."""
+    found = [json.loads(line) for line in text.split("\n") if line]
+    if len(found) == 1 and isinstance(found[0], dict) and "next" in found[0]:
+        return found[0]["runs"][::-1]  # newest first
+    return found[0] if len(found) == 1 and isinstance(found[0], list) else found

@@ -23,6 +23,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import Position
 from deltamark.domain.history.intervals import value_intervals
+from deltamark.domain.message_parts import Place
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import PropertyType, shown
 
@@ -83,7 +84,7 @@ def known_type(reading: Reading, services: Services, name: str) -> str:
             names |= _names(configuration)
         names |= dict.fromkeys(reading.stored_entity_types())
     if name not in names:
-        raise UsageError(f"there is no entity type {shown(name)}{hint(name, names)}")
+        raise UsageError(f"there is no entity type {shown(name)}{hint(name, names)}").about(Place(entity_type=name))
     return name
 
 
@@ -123,7 +124,8 @@ def check_property(reading: Reading, services: Services, entity_type: str, name:
     if not is_all_known and any(any(value_intervals(facts, name)) for facts in reading.facts_of_all(entity_type)):
         return
     if newest is None:
-        raise UsageError(f"{entity_type} never had a property {shown(name)}.")
+        error = UsageError(f"{entity_type} never had a property {shown(name)}.")
+        raise error.about(Place(entity_type=entity_type, property=name))
     property_named(name, entity_type_named(entity_type, newest), newest)
 
 

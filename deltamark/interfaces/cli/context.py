@@ -333,5 +333,5 @@ def format_option(command: click.decorators.FC) -> click.decorators.FC:
         callback=lambda _, __, value: Format(value),
         default=Format.TABLE.value,
         metavar="FORMAT",
-        help="table, json, jsonl (an object a line) or csv.",
+        help="table for people; json, jsonl or csv for programs.",
     )(command)

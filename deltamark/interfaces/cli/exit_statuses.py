@@ -23,6 +23,10 @@ class NothingStarted(DeltamarkError):
     """The store could not even be opened."""
 
 
+class InternalError(DeltamarkError):
+    """An error inside Deltamark."""
+
+
 _NOTHING_DONE = (
     ConfigurationError,
     UsageError,

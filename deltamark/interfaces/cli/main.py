@@ -5,15 +5,22 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import click
 
-from deltamark.domain.errors import ConfigurationError, DeltamarkError
+from deltamark.domain.errors import ConfigurationError, DeltamarkError, UsageError
 from deltamark.domain.secrets import masked
 from deltamark.interfaces.cli.address_options import STORE, warn_of_password
 from deltamark.interfaces.cli.commands import SECTIONS, all_commands
-from deltamark.interfaces.cli.exit_statuses import BROKEN_PIPE, FAILED, status_of_error
+from deltamark.interfaces.cli.exit_statuses import (
+    BROKEN_PIPE,
+    FAILED,
+    InternalError,
+    NothingStarted,
+    status_of_error,
+)
 from deltamark.interfaces.cli.groups import HELP_OPTIONS, GuessingGroup
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.pager import PagerLeft
@@ -148,13 +155,14 @@ def status_of(arguments: Sequence[str], stop_signal: StopSignal | None = None) -
     """Runs the command line, reports errors on standard error, and returns the exit status."""
     stop_signal = stop_signal or StopSignal()
     escape_what_cannot_be_written()
+    as_json = _asks_for_json(arguments)
     try:
         status = deltamark.main(list(arguments), prog_name="deltamark", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.exceptions.Exit as e:
         return e.exit_code
     except click.ClickException as e:
-        _report_usage(e)
+        _report_usage(e, as_json=as_json)
         return e.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _report_stop(stop_signal)
@@ -165,16 +173,22 @@ def status_of(arguments: Sequence[str], stop_signal: StopSignal | None = None) -
         say(f"deltamark: standard output cannot be written: {reason}. What was finished before is kept.")
         return FAILED
     except DeltamarkError as e:
-        return _report(e, status_of_error(e), debug=DEBUG in arguments)
+        return _report(e, status_of_error(e), debug=DEBUG in arguments, as_json=as_json)
     except Exception as e:
         if stop_signal.signal is not None:  # a library turned it into an error of its own
             return _report_stop(stop_signal)
-        words = RuntimeError(
+        words = InternalError(
             f"an error inside Deltamark: {type(e).__name__}: {masked(str(e))}. "
             "The store is as the last finished task left it. Run again with --debug (before the command) and report "
             "what it prints."
         )
-        return _report(words, FAILED, debug=DEBUG in arguments)
+        return _report(words, FAILED, debug=DEBUG in arguments, as_json=as_json)
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether what is printed must be JSON, as far as the arguments can be read: an error may be that they cannot."""
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    return any(pair == ("--format", "json") for pair in pairwise(words))
 
 
 def _report_stop(stop_signal: StopSignal) -> int:
@@ -182,28 +196,44 @@ def _report_stop(stop_signal: StopSignal) -> int:
     return stop_signal.status
 
 
-def _report_usage(error: click.ClickException) -> None:
+def _report_usage(error: click.ClickException, *, as_json: bool) -> None:
     """Reports a wrong use of a command, with how to use it."""
     context = getattr(error, "ctx", None)
     message = error.format_message()
     if context is not None and message == context.get_help():
         print_with(error.show)
         return
-    if context is not None:
-        say(f"{context.get_usage()}\nTry `{context.command_path} --help`.\n")
     if isinstance(error, click.NoSuchOption) and any(error.option_name in option.opts for option in deltamark.params):
         message += f" Write {error.option_name} before the command."
+    if as_json:
+        _say_as_json(UsageError(masked(message)))
+        return
+    if context is not None:
+        say(f"{context.get_usage()}\nTry `{context.command_path} --help`.\n")
     say(f"deltamark: {masked(message)}")
 
 
-def _report(error: Exception, status: int, *, debug: bool) -> int:
+def _report(error: DeltamarkError, status: int, *, debug: bool, as_json: bool) -> int:
     if debug:
         say(masked(traceback.format_exc()))
+    if as_json:
+        cause = error.__cause__ if isinstance(error, NothingStarted) else None
+        _say_as_json(cause if isinstance(cause, DeltamarkError) else error)
+        return status
     lead = "" if isinstance(error, ConfigurationError) and error.faults else "deltamark: "
     say(f"{lead}{error}")
-    for line in command_lines(getattr(error, "next_steps", ())):
+    for line in command_lines(error.next_steps):
         say(line)
     return status
+
+
+def _say_as_json(error: DeltamarkError) -> None:
+    """Prints an error as one object in one line on standard error, so that standard output holds results only."""
+    from deltamark.interfaces.cli.rendering import json_line  # with all that a result needs, and an error does not
+    from deltamark.interfaces.documents import error_document
+
+    line = json_line(error_document(error))
+    print_with(lambda: click.echo(line, file=sys.stderr, nl=False))
 
 
 if __name__ == "__main__":

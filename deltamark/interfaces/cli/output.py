@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +17,7 @@ from deltamark.interfaces.cli.rendering import Format, Listing, csv_lines, json_
 from deltamark.interfaces.cli.row_counter import counted
 from deltamark.interfaces.cli.streams import is_quiet, say
 
-ENDINGS = (".csv", ".jsonl", ".parquet")
+ENDINGS = (".csv", ".jsonl", ".parquet", ".arrow")
 
 
 def ending_of(file: Path) -> str:
@@ -75,7 +76,7 @@ def output_options(*, cloud_events: bool = False) -> Callable[[click.decorators.
     options = (
         click.option(
             "-o", "--output", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-            help="Write to a file: .csv, .jsonl or .parquet.",
+            help="Write to a file: .csv, .jsonl, .parquet or .arrow.",
         ),
         click.option(
             "--safe-for-spreadsheets", "safe", is_flag=True,
@@ -111,14 +112,15 @@ def _write_jsonl(listing: Listing, stream: BinaryIO) -> int:
     return rows
 
 
-def _write_parquet(listing: Listing, stream: BinaryIO) -> int:
+def _write_columns(ending: str, listing: Listing, stream: BinaryIO) -> int:
     from deltamark.interfaces.cli.parquet import write_rows  # with pyarrow, which other formats do not need
 
-    return write_rows(listing, stream)
+    return write_rows(ending, listing, stream)
 
 
 _WRITERS: dict[str, Callable[[Listing, BinaryIO], int]] = {
     ".csv": _write_csv,
     ".jsonl": _write_jsonl,
-    ".parquet": _write_parquet,
+    ".parquet": partial(_write_columns, ".parquet"),
+    ".arrow": partial(_write_columns, ".arrow"),
 }

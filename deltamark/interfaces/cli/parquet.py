@@ -1,4 +1,4 @@
-"""Rows in Parquet files."""
+"""Rows in files of columns: Parquet, and Arrow IPC."""
 
 from __future__ import annotations
 
@@ -34,15 +34,19 @@ def write_resources(
     """
     with whole_file(file) as stream:
         table = engine.export(entity_type, at, model=model, where=where)
-        pyarrow.parquet.write_table(table, stream)
+        with _writer(file.suffix.lower(), stream, table.schema) as writer:
+            writer.write_table(table)
         return int(table.num_rows)
 
 
-def write_rows(listing: Listing, stream: BinaryIO) -> int:
-    """Writes the rows of a listing, and returns how many."""
+def write_rows(ending: str, listing: Listing, stream: BinaryIO) -> int:
+    """Writes the rows of a listing, and returns how many.
+
+    :param ending: of the file, ``.parquet`` or ``.arrow``.
+    """
     schema = pa.schema([(column.title, _type_of(column.title)) for column in listing.columns])
     rows = 0
-    with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
+    with _writer(ending, stream, schema) as writer:
         for documents in _portions(listing.documents):
             columns = [
                 pa.array([_cell(column.cell(document), field.type) for document in documents], field.type)
@@ -51,6 +55,12 @@ def write_rows(listing: Listing, stream: BinaryIO) -> int:
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
             rows += len(documents)
     return rows
+
+
+def _writer(ending: str, stream: BinaryIO, schema: pa.Schema) -> Any:
+    if ending == ".arrow":
+        return pa.ipc.new_file(stream, schema)
+    return pyarrow.parquet.ParquetWriter(stream, schema)
 
 
 def _portions(documents: Iterable[Document]) -> Iterator[list[Document]]:

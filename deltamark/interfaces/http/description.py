@@ -13,9 +13,9 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
-from deltamark.interfaces.http.api.state import FORMS
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import NAMES
+from deltamark.interfaces.http.formats import FORMS
 from deltamark.interfaces.http.problems import MEDIA_TYPE
 from deltamark.interfaces.http.users import Role
 from deltamark.version import __version__

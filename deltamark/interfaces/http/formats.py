@@ -39,6 +39,9 @@ class Form(Enum):
     ARROW = "application/vnd.apache.arrow.stream"
 
 
+FORMS = "forms"
+"""What a route says in its `opt` when it answers in other forms than JSON, too."""
+
 _SHORT = {form.name.lower(): form for form in Form}
 
 

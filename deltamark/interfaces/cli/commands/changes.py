@@ -13,6 +13,7 @@ from attrs import evolve
 from deltamark.application.history.model import ModelChoice
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import LoggedChange, PendingChange, When
+from deltamark.domain.message_parts import Place
 from deltamark.domain.messages import discarded_by, how_many
 from deltamark.domain.resources.resource import Resource, ResourceEvent
 from deltamark.domain.runs.run import TriggerKind
@@ -23,7 +24,7 @@ from deltamark.interfaces.cli.context import Workspace, format_option, pass_work
 from deltamark.interfaces.cli.export_rows import export_listing
 from deltamark.interfaces.cli.output import Output, ending_of, output_options
 from deltamark.interfaces.cli.parameters import CONDITION, WHEN, Name, WholeNumber, conditions
-from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, json_line, member, render, write
 from deltamark.interfaces.cli.streams import say
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import time_column
@@ -249,9 +250,12 @@ def show(workspace: Workspace, entity_type: str, key: str, at: When | None, form
     with workspace.engine(reading_only=True) as engine:
         resource = engine.resource(entity_type, key, at=at)
         if resource is None:
-            raise UsageError(_why_not(engine, entity_type, key, at))
+            raise UsageError(_why_not(engine, entity_type, key, at)).about(Place(entity_type=entity_type, key=key))
         document = resource_document(resource, engine.links(entity_type, key, at=at))
-    rows = [document] if form is Format.JSONL else _rows_of(resource, document)
+    if form.is_json:
+        write([json_line(document)])
+        return
+    rows = _rows_of(resource, document)
     columns = [member("name"), member("value"), member("computed")]
     render(Listing(documents=rows, columns=columns, table=columns if document["computed"] else columns[:2]), form)
 
@@ -311,7 +315,7 @@ def export(
     rows = f"resources of {entity_type}"
     wanted = conditions(where)
     with workspace.engine(reading_only=True) as engine:
-        if file is not None and ending_of(file) == ".parquet":
+        if file is not None and ending_of(file) in (".parquet", ".arrow"):
             from deltamark.interfaces.cli.parquet import write_resources  # with pyarrow, as above
 
             say(f"{write_resources(engine, entity_type, at, model, file, wanted):,} {rows} written to {file}.")

@@ -14,6 +14,7 @@ from deltamark.interfaces.cli.streams import one_line, say
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import time_column
 from deltamark.interfaces.documents import (
+    CAUSE_MEMBERS,
     cause_document,
     classification_document,
     dirty_document,
@@ -52,13 +53,6 @@ def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form:
         )
 
 
-_CAUSE_MEMBERS = (
-    "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
-    "path", "property", "task", "computes", "reason", "run", "job", "changed_by", "file", "line", "user", "trigger",
-    "through", "by", "run_reason", "grounds",
-)  # fmt: skip
-
-
 @click.command(epilog="Example: deltamark why HR_Person E00042")
 @click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
 @click.argument("key", type=Name("KEY"))
@@ -90,7 +84,7 @@ def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form
     ]
     documents = [cause_document(cause) for cause in explanation.causes]
     if documents or form is not Format.TABLE:
-        render(Listing(documents=documents, columns=[member(n) for n in _CAUSE_MEMBERS], table=table), form)
+        render(Listing(documents=documents, columns=[member(n) for n in CAUSE_MEMBERS], table=table), form)
     if explanation.derives or is_whole:  # a function that was not loaded, and that was told, may derive something
         for line in _messages(explanation, task):
             say(line)

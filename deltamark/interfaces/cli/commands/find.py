@@ -12,7 +12,7 @@ from deltamark.interfaces.cli.export_rows import columns_of_values
 from deltamark.interfaces.cli.parameters import CONDITION, Name, WholeNumber, conditions
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import one_line, say
-from deltamark.interfaces.documents import listed_document
+from deltamark.interfaces.documents import entity_type_documents, listed_document
 
 
 @click.command(epilog="Example: deltamark types")
@@ -24,24 +24,7 @@ def types(workspace: Workspace, form: Format) -> None:
     Also which connectors feed them, and the position below which changes were discarded.
     """
     with workspace.engine(reading_only=True) as engine:
-        configuration = engine.configuration
-        counts = engine.counts()
-        horizons = {horizon.subject: horizon.position for horizon in engine.horizons()}
-        documents: list[Document] = [
-            {
-                "entity_type": name,
-                "resources": count,
-                "connectors": list(
-                    dict.fromkeys(
-                        mapping.connector
-                        for mapping in configuration.entity_type_mappings
-                        if mapping.identifier == name
-                    )
-                ),
-                "horizon": horizons.get(name),
-            }
-            for name, count in counts.items()
-        ]
+        documents = list(entity_type_documents(engine.configuration, engine.counts(), engine.horizons()))
     columns = [member(name) for name in ("entity_type", "resources", "connectors", "horizon")]
     table = [*columns[:2], Column("connectors", lambda one: ", ".join(one["connectors"]), is_list=True), columns[3]]
     render(Listing(documents=documents, columns=columns, table=table), form)

@@ -12,6 +12,7 @@ import click
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import LoggedChange, PendingChange
 from deltamark.domain.messages import how_many
 from deltamark.domain.next_steps import NextAction, NextStep, decisions
@@ -47,7 +48,7 @@ from deltamark.interfaces.cli.streams import one_line, say, tell
 from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import shown_time, time_column
-from deltamark.interfaces.documents import run_document, set_aside_document
+from deltamark.interfaces.documents import run_document
 from deltamark.interfaces.notifier import send_notifications
 from deltamark.interfaces.traces import traces_to
 
@@ -99,6 +100,7 @@ def run(
         say("Name the job to run: `deltamark run JOB`.")
         return 2
     refuse_via_without_person(via, by)
+    _refuse_two_documents(form, is_two=dry_run or announce)
     with workspace.engine(create=True, job=job, dry_run=dry_run, runs_code=True) as engine:
         names = TaskNames.of(engine.configuration)
         if not dry_run:
@@ -162,6 +164,7 @@ def resume(
     Exit status as of `run`; 2 also if the run cannot be resumed: the message says why.
     """
     refuse_via_without_person(via, by)
+    _refuse_two_documents(form, is_two=dry_run)
     with workspace.engine(dry_run=dry_run, runs_code=True) as engine:
         names, job = TaskNames.of(engine.configuration), engine.run(run).job
         if not dry_run:
@@ -179,6 +182,17 @@ def resume(
             _tell_people(engine)
     _print_run(done, names, form, dry_run=dry_run)
     return STATUS.get(done.state, 0)
+
+
+def _refuse_two_documents(form: Format, *, is_two: bool) -> None:
+    """Refuses one document where there is the run and something before it.
+
+    :raises UsageError: with what to use.
+    """
+    if is_two and form is Format.JSON:
+        raise UsageError(
+            "--dry-run and --announce print more than the run, and --format json is one document. Use --format jsonl."
+        )
 
 
 def _acting(engine: Engine, by: str | None, via: str | None) -> Engine:
@@ -233,7 +247,7 @@ def _show_changes(changes: Iterator[LoggedChange | PendingChange], names: TaskNa
 def _print_run(run: JobRun, names: TaskNames, form: Format, *, dry_run: bool = False) -> None:
     document = run_document(run, dry_run=dry_run)
     _say_adoption(run, dry_run=dry_run)
-    if form is Format.JSONL:
+    if form.is_json:
         write([json_line(document)])
         _say_decisions(run, dry_run=dry_run)
         return
@@ -348,9 +362,9 @@ def _print_one(run: JobRun, configuration: Configuration, form: Format, *, still
 
     :param still: the connectors whose changes are held back now.
     """
-    document = run_document(run) | {"set_aside": [set_aside_document(row) for row in run.set_aside]}
+    document = run_document(run, with_rows=True)
     _say_decisions(run, still=still)
-    if form is Format.JSONL:
+    if form.is_json:
         write([json_line(document)])
         return
     names = TaskNames.of(configuration)

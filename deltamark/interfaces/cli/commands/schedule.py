@@ -103,7 +103,7 @@ def health(workspace: Workspace, writable: bool, form: Format) -> int:
             report = engine.health(writable=writable)
     except DeltamarkError as e:
         report = Health(has_scheduler=False, jobs=(), problems=[str(e)], next_steps=e.next_steps)
-    if form is Format.JSONL:
+    if form.is_json:
         write([json_line(health_document(report))])
     elif form is Format.CSV:
         render(Listing(documents=[{"problem": words} for words in report.problems], columns=[member("problem")]), form)

@@ -73,8 +73,8 @@ def verify(
         raise UsageError("--sample, --seed and --repair are for derived values. Add --derived.")
     if seed is not None and sample is None:
         raise UsageError("--seed chooses a sample. Say with --sample how large it is.")
-    if log and derived and form is Format.CSV:
-        raise UsageError("csv holds one kind of rows. Verify log and derived values one after the other.")
+    if log and derived and form in (Format.CSV, Format.JSON):
+        raise UsageError(f"{form.value} holds one kind of rows. Verify log and derived values one after the other.")
     if public_key is not None and checkpoint is None:
         raise UsageError("--public-key checks the signature of a checkpoint. Name it with --checkpoint.")
     content = None if checkpoint is None else _read_checkpoint(Path(checkpoint), public_key)

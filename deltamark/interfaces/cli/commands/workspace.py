@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from textwrap import wrap
 from urllib.parse import unquote
@@ -19,7 +18,7 @@ from deltamark.config.check import Judgement
 from deltamark.config.new_workspace import CONFIGURATION, workspace_files
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection
-from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
+from deltamark.domain.configuration.jobs import ComputingTask, Task
 from deltamark.domain.errors import DeltamarkError, Fault, StoreMissing, UsageError
 from deltamark.domain.messages import how_many
 from deltamark.domain.proposal.names import entity_type_name
@@ -46,7 +45,7 @@ from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing
 from deltamark.interfaces.cli.streams import one_line, say, tell
 from deltamark.interfaces.cli.times import time_column
 from deltamark.interfaces.document_types import FaultDocument
-from deltamark.interfaces.documents import fault_document, left_out_document, time_of
+from deltamark.interfaces.documents import fault_document, job_document
 
 
 @click.command(epilog="Example: deltamark init --from exports/*.csv")
@@ -317,7 +316,10 @@ def jobs(workspace: Workspace, form: Format) -> None:
         "left_out", lambda row: ", ".join(found["connector"] for found in row.get("left_out", ())), is_list=True
     )
     now = utc_now()
-    documents = [_job(job, now, left_out.get(job.identifier, ())) for job in configuration.jobs]
+    documents = [
+        job_document(job, next_due(job, now, local_zone), left_out.get(job.identifier, ()))
+        for job in configuration.jobs
+    ]
     people = [time_column(column.title) if column.title == "next_at" else column for column in columns]
     table = [*people, names] if any(left_out.values()) else people
     render(Listing(documents=documents, columns=[*columns, member("left_out")], table=table), form)
@@ -334,19 +336,6 @@ def _left_out(workspace: Workspace, configuration: Configuration) -> dict[str, t
             return {}
         say(f"Whether jobs leave connectors out is unknown: {e}")
         return {}
-
-
-def _job(job: Job, now: datetime, left_out: Collection[LeftOut]) -> Document:
-    """A job; `left_out` is there only where it leaves a connector out."""
-    return {
-        "job": job.identifier,
-        "display_name": job.display_name,
-        "is_incremental": job.is_incremental,
-        "schedule": job.cron_tab_expression,
-        "next_at": time_of(next_due(job, now, local_zone)),
-        "tasks": len(job.tasks),
-        **({"left_out": [left_out_document(found) for found in left_out]} if left_out else {}),
-    }
 
 
 @click.command(epilog="Example: deltamark tasks --format jsonl")

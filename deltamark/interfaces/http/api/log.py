@@ -29,11 +29,11 @@ from deltamark.interfaces.http.api.parameters import (
     refuse_unseen,
     sees_change,
 )
-from deltamark.interfaces.http.api.state import FORMS, READER, is_raw, streamed
+from deltamark.interfaces.http.api.state import READER, is_raw, streamed
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheHub, TheUser
 from deltamark.interfaces.http.feed import MOST_STREAMS, Following, TooManyStreams
-from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
+from deltamark.interfaces.http.formats import FORMS, Document, Form, Rows, form_of
 from deltamark.interfaces.http.masks import MaskedEngine, refuse_masked_arrow
 from deltamark.interfaces.http.users import Role, User
 

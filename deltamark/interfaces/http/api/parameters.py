@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from litestar.connection import ASGIConnection
+from litestar.datastructures.headers import Accept
 from litestar.exceptions import PermissionDeniedException, ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import PathParameter, QueryParameter
 
 from deltamark.domain.history.changes import LoggedChange, PendingChange, When
 from deltamark.domain.resources.link import LinkRef
+from deltamark.interfaces.http.formats import FORMS, Form, NotAcceptable
 from deltamark.interfaces.http.users import User
 from deltamark.interfaces.moments import moment_named
 
@@ -60,11 +62,28 @@ def refuse_unknown_parameters(connection: ASGIConnection[Any, Any, Any, Any], ha
     }
     if connection.query_params.get("format") == "json":
         known.add("format")
+    if FORMS not in handler.opt and "format" not in known:
+        _refuse_other_forms(connection)
     unknown = sorted(set(connection.query_params) - known)
     if unknown:
         raise ValidationException(
             f"{', '.join(unknown)}: this route has no such parameter. "
             + (f"It has {', '.join(sorted(known))}." if known else "It has none.")
+        )
+
+
+def _refuse_other_forms(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """Refuses the forms of lists for what is no list.
+
+    :raises NotAcceptable: if one of them is asked for, and JSON is not.
+    """
+    named, others = connection.query_params.get("format"), [form for form in Form if form is not Form.JSON]
+    accepted = Accept(connection.headers.get("accept", "*/*"))
+    names = [form.name.lower() for form in others]
+    is_named = named in names
+    if is_named or (not accepted.accepts(Form.JSON.value) and any(accepted.accepts(form.value) for form in others)):
+        raise NotAcceptable(
+            f"this route answers with one document, as {Form.JSON.value}. It has no rows for {' or '.join(names)}."
         )
 
 

@@ -17,9 +17,9 @@ from deltamark.domain.errors import NothingHeldBack
 from deltamark.interfaces.documents import time_of
 from deltamark.interfaces.http.api.parameters import LARGEST, Limit, RunNumber, SomeFormat, SomeRaw, refuse_unseen
 from deltamark.interfaces.http.api.runs import HELD_COLUMNS, OPERATOR, REVIEWER
-from deltamark.interfaces.http.api.state import FORMS, READER, is_raw, streamed
+from deltamark.interfaces.http.api.state import READER, is_raw, streamed
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheReports, TheUser
-from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
+from deltamark.interfaces.http.formats import FORMS, Document, Form, Rows, form_of
 from deltamark.interfaces.http.reports import Report, ReportKind
 from deltamark.interfaces.http.users import Role
 

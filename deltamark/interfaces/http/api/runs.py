@@ -31,10 +31,10 @@ from deltamark.interfaces.http.api.parameters import (
     refuse_unseen,
     sees_change,
 )
-from deltamark.interfaces.http.api.state import FORMS, READER, is_raw, streamed
+from deltamark.interfaces.http.api.state import READER, is_raw, streamed
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheHub, TheIdempotency, TheRuns, TheUser
-from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
+from deltamark.interfaces.http.formats import FORMS, Document, Form, Rows, form_of
 from deltamark.interfaces.http.live import followed
 from deltamark.interfaces.http.users import Role, User
 

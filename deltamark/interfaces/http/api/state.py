@@ -11,19 +11,27 @@ from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException, ValidationException
 from litestar.params import QueryParameter
 
+from deltamark.application.scheduling.due import next_due
+from deltamark.application.services import utc_now
 from deltamark.domain.values import shown
 from deltamark.engine import Engine
+from deltamark.infrastructure.system.time_zone import local_zone
 from deltamark.interfaces.document_types import (
     CauseDocument,
+    EntityTypeDocument,
     ExportedDocument,
     HealthDocument,
+    JobDocument,
     ListedResource,
     ResourceDocument,
 )
 from deltamark.interfaces.documents import (
+    CAUSE_MEMBERS,
     cause_document,
+    entity_type_documents,
     exported_document,
     health_document,
+    job_document,
     listed_document,
     resource_document,
 )
@@ -41,12 +49,9 @@ from deltamark.interfaces.http.api.parameters import (
 )
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheUser
-from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
+from deltamark.interfaces.http.formats import FORMS, Document, Form, Rows, form_of
 from deltamark.interfaces.http.masks import refuse_masked_arrow
 from deltamark.interfaces.http.users import Role, User
-
-FORMS = "forms"
-"""What a route says in its `opt` when it answers in other forms than JSON, too."""
 
 READER = {ROLE: Role.READER}
 LISTED = {ROLE: Role.READER, FORMS: ("jsonl", "csv")}
@@ -54,33 +59,6 @@ WITH_ARROW = {ROLE: Role.READER, FORMS: ("jsonl", "csv", "arrow")}
 _FOR_EVER = "private, max-age=31536000, immutable"
 _Row = TypeVar("_Row", bound=Any)
 _SLICE = 1_000
-
-
-class PropertyDocument(TypedDict):
-    """A property of an entity type."""
-
-    name: str
-    type: str
-    is_key: bool
-
-
-class EntityTypeDocument(TypedDict):
-    """An entity type of the configuration, and how many resources of it there are."""
-
-    entity_type: str
-    display_name: str | None
-    resources: int
-    properties: list[PropertyDocument]
-
-
-class JobDocument(TypedDict):
-    """A job of the configuration."""
-
-    job: str
-    display_name: str
-    is_incremental: bool
-    cron: str | None
-    user_start_denied: bool
 
 
 class StoreDocument(TypedDict):
@@ -133,32 +111,16 @@ class WhyDocument(TypedDict):
 @get("/entity-types", opt=READER, sync_to_thread=True)
 def entity_types(engine: TheEngine, user: TheUser) -> list[EntityTypeDocument]:
     """The entity types that a user may see, with how many resources there are."""
-    counts = engine.counts()
-    return [
-        {
-            "entity_type": defined.identifier,
-            "display_name": defined.display_names.get(1),
-            "resources": counts.get(defined.identifier, 0),
-            "properties": [
-                {"name": item.identifier, "type": item.type.label, "is_key": item.is_key} for item in defined.properties
-            ],
-        }
-        for defined in engine.configuration.entity_types
-        if user.sees(defined.identifier)
-    ]
+    known = entity_type_documents(engine.configuration, engine.counts(), engine.horizons())
+    return [document for document in known if user.sees(document["entity_type"])]
 
 
-@get("/jobs", opt=READER, sync_to_thread=False)
+@get("/jobs", opt=READER, sync_to_thread=True)
 def jobs(engine: TheEngine) -> list[JobDocument]:
-    """The jobs of the configuration."""
+    """The jobs of the configuration, when they are due next, and what they leave out."""
+    now = utc_now()
     return [
-        {
-            "job": job.identifier,
-            "display_name": job.display_name,
-            "is_incremental": job.is_incremental,
-            "cron": job.cron_tab_expression,
-            "user_start_denied": job.user_start_denied,
-        }
+        job_document(job, next_due(job, now, local_zone), engine.left_out(job.identifier))
         for job in engine.configuration.jobs
     ]
 
@@ -356,20 +318,35 @@ def links(
     return list(seen(user, rows))
 
 
-@get("/resource/why", opt=READER, sync_to_thread=True)
-def why(engine: TheEngine, user: TheUser, entity_type: EntityType, key: Key) -> WhyDocument:
-    """Why tasks would compute a resource."""
+@get("/resource/why", opt=LISTED, sync_to_thread=True)
+def why(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    downloads: TheDownloads,
+    entity_type: EntityType,
+    key: Key,
+    answer_format: SomeFormat = None,
+    raw: SomeRaw = None,
+) -> Response[WhyDocument]:
+    """Why tasks would compute a resource: one document as JSON; the causes alone as JSON lines or CSV."""
     refuse_unseen(user, entity_type)
+    form = form_of(request, with_arrow=False)
     found = engine.why(entity_type, key)
-    return {
+    causes = list(seen(user, map(cause_document, found.causes)))
+    if form is not Form.JSON:
+        rows = Rows(documents=lambda: iter(causes), columns=CAUSE_MEMBERS)
+        return streamed(downloads.answer(rows, form, raw=is_raw(request)))
+    document: WhyDocument = {
         "live": found.live,
-        "causes": list(seen(user, map(cause_document, found.causes))),
+        "causes": causes,
         "derives": found.derives,
         "clean_since": found.clean_since,
         "flagged_to": found.flagged_to,
         "unflagged": found.unflagged,
         "all_flagged": found.all_flagged,
     }
+    return Response(document)
 
 
 ROUTES = (
