@@ -26,6 +26,7 @@ from deltamark.interfaces.http.app import create_app
 from deltamark.interfaces.http.children import Runs
 from deltamark.interfaces.http.sessions import Links
 from deltamark.interfaces.http.settings import HttpSettings
+from deltamark.interfaces.http.tokens import Tokens
 from deltamark.interfaces.http.users import Role, SignInMethod, User
 from tests.servers.processes import needs, program
 from tests.web.console.company import company, open_company
@@ -64,7 +65,7 @@ def browser() -> Iterator[Browser]:
 class Served:
     """The console of a company, on a port of its own."""
 
-    def __init__(self, folder: Path, engine: Engine) -> None:
+    def __init__(self, folder: Path, engine: Engine, *, four_eyes: bool = False) -> None:
         self.folder, self.engine = folder, engine
         with closing(socket.socket()) as free:
             free.bind(("127.0.0.1", 0))
@@ -72,9 +73,13 @@ class Served:
         self.settings = HttpSettings(port=port)
         self.links = Links(self.settings.clock)
         self.runs = Runs(
-            engine, command=(sys.executable, "-m", "deltamark.interfaces.cli.start"), environment=self.environment
+            engine,
+            command=(sys.executable, "-m", "deltamark.interfaces.cli.start"),
+            environment=self.environment,
+            four_eyes=four_eyes,
         )
-        app = create_app(engine, self.settings, links=self.links, runs=self.runs)
+        tokens = Tokens(folder / "deltamark-tokens.json", self.settings.clock)
+        app = create_app(engine, self.settings, links=self.links, runs=self.runs, tokens=tokens)
         config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)

@@ -48,6 +48,10 @@ PAGES = {
     "/integrity": "Integrity",
     "/schedule": "Schedule",
     "/find?q=E000": "Find",
+    "/find?q=marec": "Find",
+    "/value?type=HR_Person&property=Location&value=Lisboa": "Who had this value",
+    "/log?day=2026-11-17": "Log",
+    "/log?run=2": "Log",
 }
 
 

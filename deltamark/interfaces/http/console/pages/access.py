@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -31,7 +32,7 @@ class AccessPage:
     """Sessions and tokens.
 
     :param new: the text of the token that was just made.
-    :param fault: why none was made.
+    :param fault: why none was made; `given` what the form had then.
     """
 
     sessions: tuple[Session, ...] = field(converter=as_tuple)
@@ -43,6 +44,7 @@ class AccessPage:
     days: int = _DAYS
     new: str | None = field(default=None, repr=False)
     fault: str = ""
+    given: Mapping[str, str] = field(factory=dict)
 
 
 def _shown(
@@ -53,6 +55,7 @@ def _shown(
     *,
     new: str | None = None,
     fault: str = "",
+    given: Mapping[str, str] | None = None,
     status_code: int = 200,
 ) -> Template:
     known = tokens.all()
@@ -63,6 +66,7 @@ def _shown(
         types=[each.identifier for each in engine.configuration.entity_types],
         new=new,
         fault=fault,
+        given=given or {},
     )
     return page("access.html", engine, user, "Access", status_code=status_code, shown=found)
 
@@ -88,7 +92,7 @@ def make_token(engine: TheEngine, user: TheUser, sessions: TheSessions, tokens: 
         role = role_named(data.get("role", ""))
         _, text = tokens.create(data.get("name", "").strip(), role, timedelta(days=int(days)), types or None)
     except UsageError as e:
-        return _shown(engine, user, sessions, tokens, fault=str(e), status_code=400)
+        return _shown(engine, user, sessions, tokens, fault=str(e), given=data, status_code=400)
     return _shown(engine, user, sessions, tokens, new=text)
 
 

@@ -13,11 +13,12 @@ from litestar.params import FromQuery
 from litestar.response import Redirect, Template
 
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.resources.resource import Resource, ResourceRef
-from deltamark.domain.values import Value
+from deltamark.domain.history.changes import LoggedChange, Position
+from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceRef
+from deltamark.domain.values import Value, Values
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
-from deltamark.interfaces.http.console.pages.answers import BUDGET_S, ROWS, page, refuse_partial_sight
+from deltamark.interfaces.http.console.pages.answers import BUDGET_S, ROWS, number_in, page, refuse_partial_sight
 from deltamark.interfaces.http.console.rendering import log_url, resource_url
 from deltamark.interfaces.http.dependencies import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
@@ -216,6 +217,8 @@ class Found:
     """What a search may mean: resources of several types that have the key, whose keys begin so, or with such values.
 
     :param rest: where the search in values goes on; None where all were searched.
+    :param past: where none has such values, changes that took them away, newest first.
+    :param past_below: the position below which the search in changes goes on; None where all were searched.
     """
 
     asked: str
@@ -223,6 +226,8 @@ class Found:
     beginning: tuple[ResourceRef, ...] = field(converter=as_tuple)
     values: tuple[FoundValue, ...] = field(converter=as_tuple)
     rest: Place | None
+    past: tuple[LoggedChange, ...] = field(converter=as_tuple)
+    past_below: Position | None
 
 
 @frozen
@@ -247,13 +252,14 @@ class FoundValue:
 FIRST = Place("", None)
 
 
-def found_by(engine: Engine, asked: str, place: Place = FIRST) -> str | Found:
+def found_by(engine: Engine, asked: str, place: Place = FIRST, before: Position | None = None) -> str | Found:
     """The address of what a search names, or else all that it may mean.
 
     It names a position (`#5877`), a run (`run 30`), or a resource by its type and key, by its key alone, or by words of
     its values.
 
     :param place: where the search in values goes on.
+    :param before: where the search in changes goes on.
     """
     words = asked.strip()
     number = words.removeprefix("#").replace(",", "")
@@ -274,7 +280,16 @@ def found_by(engine: Engine, asked: str, place: Place = FIRST) -> str | Found:
         else [found.ref for name in types for found in engine.resources(name, prefix=words, limit=10).resources]
     )
     values, place_of_rest = _with_words(engine, types, words.casefold().split(), place) if words else ([], None)
-    return Found(asked=asked, resources=exact, beginning=beginning, values=values, rest=place_of_rest)
+    past, past_below = ([], None) if not words or values or place_of_rest else _had_words(engine, words, before)
+    return Found(
+        asked=asked,
+        resources=exact,
+        beginning=beginning,
+        values=values,
+        rest=place_of_rest,
+        past=past,
+        past_below=past_below,
+    )
 
 
 FOUND_VALUES = 20
@@ -292,7 +307,7 @@ def _with_words(
     for name in types[first:]:
         search = Search(engine, name, max(deadline - monotonic(), 0), after=after)
         for resource in search:
-            having = _values_with(resource, words)
+            having = _values_with(resource.values, words)
             if having:
                 found.append(FoundValue(ref=resource.ref, values=having))
                 if len(found) == FOUND_VALUES:
@@ -303,9 +318,30 @@ def _with_words(
     return found, None
 
 
-def _values_with(resource: Resource, words: Sequence[str]) -> dict[str, str]:
-    """The values of a resource that have some of the words, if together they have all of them."""
-    texts = {name: text for name, text in resource.values.items() if isinstance(text, str)}
+def _had_words(engine: Engine, words: str, before: Position | None) -> tuple[list[LoggedChange], Position | None]:
+    """The newest changes that took away values with all of the words, and the position below which others are."""
+    found: list[LoggedChange] = []
+    deadline, reached = monotonic() + BUDGET_S, before
+    while True:
+        left = max(deadline - monotonic(), 0)
+        part = engine.changes_page(before=reached, limit=_AT_ONCE, budget_s=left)
+        for change in part.changes:
+            if isinstance(change.event, ResourceEvent):
+                taken = {name: both.before for name, both in change.event.changes.items()}
+                if _values_with(taken, words.casefold().split()):
+                    found.append(change)
+                    if len(found) == FOUND_VALUES:
+                        return found, change.position
+        if not part.more:
+            return found, None
+        reached = part.scanned_to
+        if monotonic() >= deadline:
+            return found, reached
+
+
+def _values_with(values: Values, words: Sequence[str]) -> dict[str, str]:
+    """The values that have some of the words, if together they have all of them."""
+    texts = {name: text for name, text in values.items() if isinstance(text, str)}
     whole = "\n".join(texts.values()).casefold()
     if not words or not all(word in whole for word in words):
         return {}
@@ -340,13 +376,15 @@ def find(
     q: FromQuery[str] = "",
     type: FromQuery[str] = "",  # noqa: A002, the name in the address
     after: FromQuery[str | None] = None,
+    before: FromQuery[str] = "",
 ) -> Template | Redirect:
     """What the search box names.
 
+    :param before: the position below which a search in changes goes on.
     :param type: the type at which a search in values goes on, beyond the key `after`.
     """
     refuse_partial_sight(user)
-    found = found_by(engine, q, Place(type, after))
+    found = found_by(engine, q, Place(type, after), number_in(before, "a position"))
     return Redirect(found) if isinstance(found, str) else page("find.html", engine, user, shown=found)
 
 
