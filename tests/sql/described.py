@@ -96,11 +96,11 @@ def follows_changes(
             for expected in (STATE, CHANGED_STATE):
                 run = engine.run_job(proposal.job.identifier, force=True)
                 assert run.state is TaskState.COMPLETED, run
-                types = [entity_type.identifier for entity_type in engine.configuration.entity_types]
-                assert {
+                stored = {
                     name: {item.key: item.values[VALUE[name]] for item in engine.export_resources(name)}
-                    for name in types
-                } == expected
+                    for name in VALUE
+                }
+                assert stored == expected, stored
                 execute(*CHANGES[: len(CHANGES) if expected is STATE else 0])
             assert "what changed was read" in run.tasks[0].messages[0]
     finally:
@@ -110,11 +110,11 @@ def follows_changes(
 VALUE = {"staff": "name", "contract": "salary", "shift": "who"}
 STATE = {
     "staff": {"1": "Ann", "2": "Bob", "3": "Cid"},
-    "contract": {"1|1": "100", "1|2": "200", "2|1": "300"},
+    "contract": {"1|1": 100, "1|2": 200, "2|1": 300},
     "shift": {"N|01": "a", "N|02": "a", "S|01": "a", "S|02": "b"},
 }
 CHANGED_STATE = {
     "staff": {"1": "Ann", "2": "Bobby", "4": "Dan"},  # the first one was changed without its watermark
-    "contract": {"1|1": "100", "1|2": "250"},
+    "contract": {"1|1": 100, "1|2": 250},
     "shift": {"N|01": "a", "S|01": "a", "S|02": "c"},
 }
