@@ -34,6 +34,7 @@ class InputReader:
         self._states: dict[str, pa.Table] = {}
         self._ends: dict[Hop, pa.Table] = {}
         self._fresh: dict[str, list[pa.Table]] = {}
+        self._few: dict[str, bool] = {}
 
     def all(self, entity_type: str, reads: Iterable[Read], due: pa.Table | None = None) -> Inputs:
         """All live resources of an entity type, with all that is read over paths."""
@@ -66,7 +67,9 @@ class InputReader:
     def _is_kept(self, entity_type: str) -> bool:
         if entity_type in self._states:
             return True
-        return self._reading.live_resource_count(entity_type, FEW + 1) <= FEW
+        if entity_type not in self._few:
+            self._few[entity_type] = self._reading.live_resource_count(entity_type, FEW + 1) <= FEW
+        return self._few[entity_type]
 
     def _ends_from(self, hop: Hop, near: pa.Array) -> pa.Table:
         """The ends that are linked with some, taken from all: there are many portions, and links are small."""

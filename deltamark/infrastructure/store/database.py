@@ -230,10 +230,12 @@ class Database(ABC):
         sql = f"SELECT {', '.join(schema.names)} FROM resources WHERE entity_type=?1 AND live ORDER BY stream"
         return self.table(sql, (entity_type,), schema)
 
-    def rows_of_streams(self, streams: pa.Array, schema: pa.Schema) -> pa.Table | None:
+    def rows_of_streams(self, streams: pa.Array, schema: pa.Schema, entity_type: int | None = None) -> pa.Table | None:
         """Returns columns of some resources in the order of their streams, where that is faster than to look each up.
 
-        None where it is not, or where not all of them are live.
+        None where it is not, or where not all of them are live, and of the entity type if one is given.
+
+        :param schema: names the columns; the first is ``stream``.
         """
         return None
 

@@ -269,9 +269,7 @@ class AppendCommands(Session):
 
     def _put_computed(self, kind: int, entity_type: str, head: Head, chunk: pa.Table, whole: str | None) -> None:
         streams: Sequence[int] = chunk.column("stream").to_pylist()
-        sql = f"""SELECT r.key, r.version FROM {self._db.each_number(1, "w")}
-            JOIN resources r ON r.stream = w.value AND r.entity_type=?2 AND r.live ORDER BY w.key"""
-        stored = self._db.table(sql, (self._db.array(streams), kind), _keys_and_versions())
+        stored = self._keys_and_versions(kind, chunk.column("stream").combine_chunks(), streams)
         if stored.num_rows != len(streams):
             raise _changed_concurrently(entity_type)
         no_lines = pa.nulls(len(streams), pa.int64())
@@ -289,6 +287,16 @@ class AppendCommands(Session):
         )
         if updated != len(streams):
             raise _changed_concurrently(entity_type)
+
+    def _keys_and_versions(self, kind: int, chosen: pa.Array, streams: Sequence[int]) -> pa.Table:
+        """Returns the keys and versions of live resources, in the order of their streams where those are sorted."""
+        is_sorted = len(chosen) < 2 or pc.all(pc.less(chosen[:-1], chosen[1:])).as_py()
+        rows = self._db.rows_of_streams(chosen, _versions(), kind) if is_sorted else None
+        if rows is not None:
+            return rows
+        sql = f"""SELECT r.stream, r.key, r.version FROM {self._db.each_number(1, "w")}
+            JOIN resources r ON r.stream = w.value AND r.entity_type=?2 AND r.live ORDER BY w.key"""
+        return self._db.table(sql, (self._db.array(streams), kind), _versions())
 
     def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, origin: Origin, because: pa.Array | str = "") -> pa.Array:
         source, target, line = (pairs.column(name).combine_chunks() for name in ("source_key", "target_key", "line"))
@@ -356,5 +364,5 @@ def _changed_concurrently(subject: str) -> ConcurrentRun:
 
 
 @cache
-def _keys_and_versions() -> pa.Schema:
-    return pa.schema([("key", pa.string()), ("version", pa.int64())])
+def _versions() -> pa.Schema:
+    return pa.schema([("stream", pa.int64()), ("key", pa.string()), ("version", pa.int64())])

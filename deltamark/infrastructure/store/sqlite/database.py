@@ -30,6 +30,9 @@ _ROWS_OF_STATEMENT = 100
 _ROWS_OF_PORTION = 8_000
 """How many rows are plain values at one time."""
 
+_LIVE = "entity_type=?3 AND live"
+"""The condition of `_live_rows` for the live resources of an entity type."""
+
 _SEPARATOR = b"\x1e"
 
 _TYPES = {"number": "INTEGER", "text": "TEXT"}
@@ -165,20 +168,21 @@ class SQLiteDatabase(Database):
             return to_table(self._cursor(sql, parameters), schema)
 
     def live_states(self, entity_type: int, schema: pa.Schema) -> pa.Table:
-        return self._live_rows("entity_type=?3 AND live", (entity_type,), schema, 1, self._last_stream())
+        return self._live_rows(_LIVE, (entity_type,), schema, 1, self._last_stream())
 
     def live_rows(self, entity_type: int, schema: pa.Schema) -> pa.Table:
         return self.live_states(entity_type, schema)
 
-    def rows_of_streams(self, streams: pa.Array, schema: pa.Schema) -> pa.Table | None:
-        if len(streams) < self.many:
+    def rows_of_streams(self, streams: pa.Array, schema: pa.Schema, entity_type: int | None = None) -> pa.Table | None:
+        if len(streams) * 10 < self.many:
             return None
         span = pc.min_max(streams)
         first, last = span["min"].as_py(), span["max"].as_py()
         if last - first >= len(streams) * _SPARSE:
             return None
-        rows = self._live_rows("live", (), schema, first, last)
-        if rows.num_rows != len(streams):
+        condition, fixed = ("live", ()) if entity_type is None else (_LIVE, (entity_type,))
+        rows = self._live_rows(condition, fixed, schema, first, last)
+        if last - first + 1 != len(streams):
             rows = rows.filter(pc.is_in(rows.column("stream"), value_set=streams))
         return rows if rows.num_rows == len(streams) else None
 
