@@ -53,6 +53,5 @@ def hint(name: str, known: Iterable[str]) -> str:
         return f"; did you mean {shown(guess)}?"
     if not names:
         return "; there is none"
-    if len(names) <= MOST_LISTED:
-        return f"; there is {', '.join(shown(known_name) for known_name in names)}"
-    return ""
+    listed = ", ".join(shown(known_name) for known_name in names[:MOST_LISTED])
+    return f"; there is {listed}" + (f" and {len(names) - MOST_LISTED:,} more" if len(names) > MOST_LISTED else "")

@@ -172,7 +172,7 @@ def test_63_a_missing_extract_fails_the_task(holding):
     refused(holding, r"people.csv: .*holds no people.csv.*the folder is empty")
 
     holding.exports.rmdir()
-    refused(holding, r"people.csv: .*no such file or directory")
+    refused(holding, r": there is no such folder, and the extract of people should be in it.*export_output")
     holding.exports.mkdir()
 
 

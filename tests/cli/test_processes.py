@@ -72,6 +72,13 @@ def test_144_145_and_140_a_run_works_with_closed_streams(company, closed):
     assert [p["key"] for p in company.jsonl("export", "HR_Person")] == ALL_PEOPLE
 
 
+def test_145_results_that_no_stream_takes_are_no_success(past):
+    status, _, err = shell(past.folder, "deltamark changes >&-")
+
+    assert status == 1
+    assert err.startswith("deltamark: standard output cannot be written: Bad file descriptor.")
+
+
 def test_145_a_run_continues_when_its_output_has_no_reader(company):
     reader, writer = os.pipe()
     os.close(reader)

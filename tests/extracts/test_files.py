@@ -36,7 +36,7 @@ def test_a_missing_file_is_reported_with_folder_expected_names_and_nearest_name(
 def test_a_missing_folder_is_reported(folder):
     folder.path.rmdir()
 
-    assert "no such file or directory" in refusal(folder)
+    assert "there is no such folder, and the extract of people should be in it" in refusal(folder)
 
 
 def test_two_files_for_one_table_are_refused(folder):

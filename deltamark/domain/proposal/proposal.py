@@ -364,7 +364,7 @@ class _Draft:
             why = f": {choice.why}" if choice.why else ""
             self._note(table, f"{reading.kind.label}{form}{why}", column=column.name, is_unsure=choice.is_unsure)
             comments += [f"{choice.why[:1].upper()}{choice.why[1:]}."] if choice.why else []
-        if column.filled == 0:
+        if column.filled == 0 and not column.is_binary:
             self._note(table, "every cell is empty: taken as text", column=column.name, is_unsure=True)
         if not is_key and column.filled and {value.lower() for value in column.sample} <= _COMMANDS:
             text = "these look like commands: if the file holds changes only, see SynchronizationMode and ColumnName"

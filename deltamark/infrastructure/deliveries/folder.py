@@ -22,7 +22,7 @@ from deltamark.application.ports.sources import COMMAND, LARGEST_COOKIE, NOT_REA
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 from deltamark.domain.sources.places import DeliveryKind, PlaceReached
-from deltamark.infrastructure.deliveries.extracts import DeliveredExtracts
+from deltamark.infrastructure.deliveries.delivered_tables import DeliveredExtracts
 from deltamark.infrastructure.deliveries.kept_keys import KeptKeys
 from deltamark.infrastructure.system.temporary_files import TemporaryFolder
 

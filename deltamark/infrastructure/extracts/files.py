@@ -125,6 +125,12 @@ def locate_extract(folder: Path, table: str, endings: Sequence[str]) -> tuple[Pa
     """
     if table in ("", ".", "..") or any(char in table for char in '/\\\0:"*?<>|'):
         raise SourceError(Location(table), "the connection table is not a plain name", value=table)
+    if not folder.is_dir():
+        raise SourceError(
+            Location(str(folder)),
+            f"there is no such folder, and the extract of {table} should be in it",
+            advice="Put the extracts there, or correct export_output in deltamark.toml.",
+        )
     names = [table + ending for ending in endings]
     existing = [name for name in names if os.path.lexists(folder / name)]
     if len(existing) > 1:

@@ -78,6 +78,7 @@ _NOT_REACHED = (
 )
 
 _NOT_PROVEN = ("SSL error", "does not match host name")
+_SIGN_IN = "Correct user, or what password refers to."
 _CERTIFICATE = (
     "See that the address names the server as its certificate does, and that authority names the file of the authority "
     "that issued it. Certificates are always verified."
@@ -121,6 +122,8 @@ def postgresql_reader(ask: Question) -> Iterator[PostgreSQLReader]:
     except psycopg.Error as e:
         problem = " ".join(str(e).split()) or type(e).__name__
         advice = _CERTIFICATE if e.sqlstate is None and any(word in problem for word in _NOT_PROVEN) else ""
+        if "authentication failed" in problem:
+            advice = _SIGN_IN
         failed = SourceUnreachable(problem, advice, is_temporary=may_pass(e.sqlstate, problem))
     else:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +21,7 @@ from deltamark.domain.configuration.packages import (
     transaction_column,
 )
 from deltamark.domain.messages import how_many
+from deltamark.domain.suggestions import nearest
 from deltamark.domain.values import shown
 from deltamark.infrastructure.sql.reader import Among, Condition, Mark, Since, SQLReader, text_schema
 
@@ -91,9 +92,14 @@ def _check_columns(reader: SQLReader, where: str, query: str, columns: list[str 
         if present.count(name) != 1:
             how = "has no column" if name not in present else "has several columns"
             raise SourceUnreachable(
-                f"{where} {how} {shown(name)}; it has {', '.join(map(shown, present))}",
+                f"{where} {how} {shown(name)}{_nearest(name, present)}; it has {', '.join(map(shown, present))}",
                 "Correct the query or the mapping.",
             )
+
+
+def _nearest(name: str, present: Sequence[str]) -> str:
+    near = None if name in present else nearest(name, present)
+    return "" if near is None else f" (the nearest is {shown(near)})"
 
 
 def read_everything(reader: SQLReader, table: WantedTable, into: Tables) -> TablePlace | None:

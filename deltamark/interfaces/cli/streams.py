@@ -24,6 +24,9 @@ _LONGEST_LINE = 2_000
 _CANNOT_BE_WRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG}
 """Errors of a stream itself: those of stores and extracts carry the name of a file."""
 
+_MISSING: set[str] = set()
+"""The standard streams that were closed when the process started."""
+
 
 class ReaderGone(Exception):
     """The reader of standard output has closed it."""
@@ -36,6 +39,11 @@ class OutputLost(Exception):
     """
 
 
+def has_output() -> bool:
+    """Whether standard output was open when the process started."""
+    return "stdout" not in _MISSING
+
+
 def open_missing() -> None:
     """Opens standard streams that were closed when the process started, on the null device.
 
@@ -46,7 +54,9 @@ def open_missing() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            _MISSING.add(name)
+            # Takes the lowest number that is free. Results that cannot be written must not seem to be.
+            os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_RDWR)
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

@@ -44,7 +44,7 @@ from deltamark.interfaces.cli.rendering import (
     render,
     write,
 )
-from deltamark.interfaces.cli.streams import one_line, say, tell
+from deltamark.interfaces.cli.streams import has_output, one_line, say, tell
 from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import shown_time, time_column
@@ -299,7 +299,8 @@ def _print_tasks(run: Mapping[str, Any], names: TaskNames, form: Format) -> None
     counts = [count_column(name) for name in _COUNTS if any(task[name] for task in tasks)]
     seconds = Column("seconds", lambda task: f"{task['seconds']:.2f}", is_number=True)
     name = Column("task", lambda task: names.shown(task["task"], run["job"]))
-    render(Listing(documents=tasks, columns=TASK_COLUMNS, table=[name, _STATE, *counts, seconds]), form)
+    if has_output():  # without it, what was done counts, and not who reads of it
+        render(Listing(documents=tasks, columns=TASK_COLUMNS, table=[name, _STATE, *counts, seconds]), form)
 
 
 def _report_set_aside(rows: tuple[SetAside, ...], how_to_see_all: str) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import click
 
@@ -47,6 +47,8 @@ from deltamark.interfaces.cli.times import time_column
 from deltamark.interfaces.document_types import FaultDocument
 from deltamark.interfaces.documents import fault_document, job_document
 
+_SQLITE = b"SQLite format 3\0"
+
 
 @click.command(epilog="Example: deltamark init --from exports/*.csv")
 @click.argument("paths", metavar="DIR | FILE...", nargs=-1, type=Name("DIR | FILE..."))
@@ -82,6 +84,8 @@ def init(
     """
     settings = {"user": user, "password": password, "authority": authority}
     given = {name: value for name, value in settings.items() if value is not None}
+    if is_from and paths and _is_sqlite(Path(paths[0])):
+        paths = [f"sqlite:///{quote(paths[0])}", *paths[1:]]
     if is_from and paths and "://" in paths[0]:
         _init_from_server(paths[0], given, paths[1:])
         return
@@ -96,6 +100,15 @@ def init(
     for path in write_workspace(Path(folder), people=people, seed=seed):
         tell(one_line(str(path)))
     say(f"Now run: cd {folder} && deltamark run Incremental")
+
+
+def _is_sqlite(path: Path) -> bool:
+    """Whether a file is a database of SQLite, by its first bytes."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
 
 
 def _init_from(paths: Sequence[str]) -> None:
