@@ -28,6 +28,7 @@ PARTS: Mapping[str, str] = {
     "pages": "what a page of fifty rows of each kind costs",
     "serve": "how quickly `deltamark serve` starts and answers, and what it takes",
     "console": "every page and answer of `deltamark serve` over a store with ten events for each resource",
+    "feed": "many readers of the feed while a job changes every person and account",
     "workers": "processes that compute for a run: all CPU, and the bytes that pass through the run",
     "adoption": "an edit of the configuration in a full store",
     "growth": "the same jobs at 10,000 people and ten times as many, up to --largest; 1, 10 and 100 events a resource",

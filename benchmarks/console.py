@@ -118,12 +118,13 @@ def grow(company: Path, url: str) -> None:
         while engine.position() < events:
             turn += 1
             for task, (extract, column) in _LOADS.items():
-                _alter(company / "exports", extract, column, turn)
+                alter(company / "exports", extract, column, turn)
                 engine.run_task(task, force=True)
         engine.run_job("Incremental", force=True)
 
 
-def _alter(folder: Path, extract: str, column: str, turn: int) -> None:
+def alter(folder: Path, extract: str, column: str, turn: int) -> None:
+    """Writes an extract in which every row has another value in a column."""
     original, file = folder.parent / f"{extract}.csv", folder / f"{extract}.csv"
     if not original.exists():
         original.write_bytes(file.read_bytes())

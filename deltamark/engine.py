@@ -949,6 +949,7 @@ class Engine:
         *,
         after: Position | None = None,
         before: Position | None = None,
+        until: When | None = None,
         entity_type: str | None = None,
         key: str | None = None,
         run: int | None = None,
@@ -970,6 +971,7 @@ class Engine:
 
         :param after: gives the changes beyond this position, oldest first.
         :param before: gives the changes below this position, newest first; None, without `after`: the newest.
+        :param until: only changes up to this moment, inclusive.
         :param limit: how many at most.
         :param budget_s: ends the search after about so many seconds, with what was found by then, and `more` is True;
             None: searches until there are `limit` changes or the log ends.
@@ -983,6 +985,7 @@ class Engine:
             arguments.position("after", after)
         if before is not None:
             arguments.position("before", before)
+        self._moment("until", until)
         arguments.whole_number("the limit", limit, least=1)
         budget = arguments.optional_seconds("budget_s", budget_s)
         admitted = self._change_filter(
@@ -991,12 +994,13 @@ class Engine:
         with self._store.reading() as reading:
             if after is not None:
                 history.position_of(reading, after)
+            last = reading.head() if until is None else history.position_of(reading, until)
             return change_page(
                 reading,
                 self.configuration,
                 admitted,
                 after=after or 0,
-                until=None if before is None else min(max(before - 1, 0), reading.head()),
+                until=max(last, after or 0) if before is None else min(max(before - 1, 0), last),
                 newest_first=after is None,
                 limit=limit,
                 budget_s=budget,

@@ -212,6 +212,35 @@ def test_pages_of_the_log_are_all_of_it_once(site: Site, clients: dict[str, Any]
     assert positions == (expected if start else expected[::-1])
 
 
+@pytest.mark.parametrize("start", [{}, {"after": 2}])
+def test_the_log_ends_at_a_moment_in_every_form(site: Site, clients: dict[str, Any], start: dict[str, int]) -> None:
+    every = [change.position for change in site.engine.changes()]
+    until = every[len(every) // 2]
+    expected = [position for position in every if start.get("after", 0) < position <= until]
+    reader, asked = clients["reader"], {"until": str(until), **start}
+    cursor = "after" if start else "before"
+
+    found = pages(
+        lambda place: reader.get(f"{A}/changes", params={"limit": 100, **asked, **(place or {})}), "changes", cursor
+    )
+    lines = reader.get(f"{A}/changes", params={**asked, "format": "jsonl"}).text.splitlines()
+    arrow = reader.get(f"{A}/changes", params={**asked, "format": "arrow"}).content
+
+    assert [change["position"] for change in found] == (expected if start else expected[::-1])
+    assert [json.loads(line).get("position") for line in lines[:-1]] == expected
+    assert pa.ipc.open_stream(arrow).read_all()["position"].to_pylist() == expected
+
+
+def test_nothing_is_beyond_a_moment_that_came_before_and_none_waits_for_the_past(clients: dict[str, Any]) -> None:
+    page = clients["reader"].get(f"{A}/changes", params={"after": 9, "until": "run:1", "limit": 1}).json()
+    past = clients["reader"].get(f"{A}/changes", params={"after": 9, "until": "3"}).json()
+    refused = clients["reader"].get(f"{A}/changes", params={"until": "3", "wait": 1})
+
+    assert len(page["changes"]) == 1
+    assert (past["changes"], past["next"], past["more"]) == ([], 9, False)
+    assert refused.status_code == 400
+
+
 def test_the_log_is_one_in_every_form(site: Site, clients: dict[str, Any]) -> None:
     expected = [change.position for change in site.engine.changes()]
     reader = clients["reader"]
@@ -331,7 +360,7 @@ def test_a_route_of_one_document_refuses_the_forms_of_rows_by_name(clients: dict
 
 
 @pytest.mark.parametrize(
-    "path", ["/changes?until=3", "/resource/history?type=HR_Person&key=P1&form=jsonl", "/space?Limit=1"]
+    "path", ["/changes?to=3", "/resource/history?type=HR_Person&key=P1&form=jsonl", "/space?Limit=1"]
 )
 def test_a_parameter_that_a_route_does_not_know_is_refused(clients: dict[str, Any], path: str) -> None:
     """An answer that leaves it out would look as if it had been kept to."""

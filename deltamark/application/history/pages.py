@@ -18,8 +18,11 @@ from deltamark.domain.history.pages import ChangePage
 from deltamark.domain.resources.resource import ResourceRef
 
 _SMALLEST = 256
-_LARGEST = 4_096
-"""Positions that are searched before the time is looked at again."""
+_LARGEST = 1 << 17
+"""Positions that are searched before the time is looked at again: more where that is quick."""
+
+_QUICK_S, _SLOW_S = 0.015, 0.05
+"""A search of one window of positions within this time makes the next one twice as large, or half as large."""
 
 
 def change_page(
@@ -93,7 +96,11 @@ def _searched(
 def _windows(
     spans: Sequence[tuple[Position, Position]], first: Position, last: Position, newest_first: bool, size: int
 ) -> Iterator[tuple[Position, Position]]:
-    """Spans of positions of growing size, exclusive and inclusive, in the order in which they are searched."""
+    """Spans of positions, exclusive and inclusive, in the order in which they are searched.
+
+    They grow as long as each is searched quickly.
+    """
+    began = monotonic()
     for begin, end in reversed(spans) if newest_first else spans:
         low, high = max(begin, first), min(end, last)
         while low < high:
@@ -103,7 +110,11 @@ def _windows(
             else:
                 yield low, min(high, low + size)
                 low += size
-            size = min(2 * size, max(_LARGEST, size))
+            taken, began = monotonic() - began, monotonic()
+            if taken < _QUICK_S:
+                size = min(2 * size, max(_LARGEST, size))
+            elif taken > _SLOW_S:
+                size = max(size // 2, _SMALLEST)
 
 
 def newest_history(reading: Reading, ref: ResourceRef, before: Position, limit: int) -> list[LoggedChange]:

@@ -184,6 +184,8 @@ class LogQueries(StateQueries):
             parameters.append(self._db.array(streams))
             conditions.append(self._db.among_numbers("originator_id", len(parameters)))
             plus = "+"  # searched by streams, not by position
+        elif (of_subject := self._of_subject(narrowing, parameters)) is not None:
+            conditions.append(of_subject)
         sql = f"""SELECT {EVENT} FROM stored_events WHERE {plus}notification_id>?1 AND {plus}notification_id<=?2
             AND {self._db.among_texts("topic", 3)}{"".join(f" AND {condition}" for condition in conditions)}
             ORDER BY {plus}notification_id {_direction(newest_first)}"""
@@ -209,6 +211,26 @@ class LogQueries(StateQueries):
                 of_end = f"SELECT stream FROM links WHERE {self._db.among_numbers(end, 1)} LIMIT ?2"
                 streams += [stream for (stream,) in self._db.all(of_end, (resources, at_most + 1))]
         return list(dict.fromkeys(streams)) if len(streams) <= at_most else None
+
+    def _of_subject(self, narrowing: Narrowing, parameters: list[Any]) -> str | None:
+        """Returns a condition for events of an association or entity type with its links; None where none is named.
+
+        To read what is not asked for would take ten times as long: each event is looked up, and few are decoded.
+
+        :param parameters: gets those of the condition.
+        """
+        number = f"?{len(parameters) + 1}"
+        if narrowing.association is not None:
+            parameters.append(self._association_id(narrowing.association))
+            return f"EXISTS (SELECT 1 FROM links l WHERE l.stream = originator_id AND l.association={number})"
+        if narrowing.entity_type is None:
+            return None
+        parameters += [self._type_id(narrowing.entity_type), self._db.array(LINK_TOPICS)]
+        is_link = self._db.among_texts("topic", len(parameters))
+        of_type = f"SELECT 1 FROM resources r WHERE r.stream = {{}} AND r.entity_type={number}"
+        ends = f"""SELECT 1 FROM links l WHERE l.stream = originator_id
+            AND (EXISTS ({of_type.format("l.source")}) OR EXISTS ({of_type.format("l.target")}))"""
+        return f"CASE WHEN {is_link} THEN EXISTS ({ends}) ELSE EXISTS ({of_type.format('originator_id')}) END"
 
     def facts(self, ref: ResourceRef, until: int | None = None) -> Iterator[tuple[int, ResourceFact]]:
         stream = self.stream_of(ref)

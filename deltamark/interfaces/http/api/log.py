@@ -11,7 +11,7 @@ from litestar.exceptions import ValidationException
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from deltamark.domain.history.changes import ChangeKind, LoggedChange
+from deltamark.domain.history.changes import ChangeKind, LoggedChange, When
 from deltamark.domain.resources.link import LinkRef
 from deltamark.interfaces.document_types import ChangeDocument, CloudEventDocument
 from deltamark.interfaces.documents import change_document, cloud_event
@@ -23,9 +23,11 @@ from deltamark.interfaces.http.api.parameters import (
     SomeEntityType,
     SomeFormat,
     SomeKey,
+    SomeMoment,
     SomeNumber,
     SomePosition,
     SomeRaw,
+    moment_of,
     refuse_unseen,
     sees_change,
 )
@@ -73,6 +75,7 @@ async def changes(
     downloads: TheDownloads,
     after: SomePosition = None,
     before: SomePosition = None,
+    until: SomeMoment = None,
     entity_type: SomeEntityType = None,
     key: SomeKey = None,
     run: SomeNumber = None,
@@ -85,20 +88,26 @@ async def changes(
     """The log: newest first, or oldest first beyond `after`; with `wait` it waits for the next change.
 
     A page as JSON or as CloudEvents; as JSON lines, CSV or Arrow everything beyond `after`, oldest first.
+    With `until` nothing later than that moment.
     """
     if user.entity_types is not None and entity_type is not None:
         refuse_unseen(user, entity_type)
     named: dict[str, Any] = {"entity_type": entity_type, "key": key, "run": run, "kind": kind and kind.value}
+    last = moment_of(until)
+    if wait and last is not None:
+        raise ValidationException("wait is for what is still to happen, until for what has happened. Give one of them.")
     as_events = _CLOUD_EVENTS in request.headers.get("accept", "")
     form = Form.JSON if as_events else form_of(request, with_arrow=True)
     if form is not Form.JSON:
         if before is not None:
             raise ValidationException("before belongs to pages. Give after, or ask for JSON.")
-        await asyncio.to_thread(lambda: engine.changes_page(after=after or 0, limit=1, budget_s=0, **named))
+        await asyncio.to_thread(lambda: engine.changes_page(after=after or 0, until=last, limit=1, budget_s=0, **named))
         rows = Rows(
-            documents=lambda: map(_document, _all(engine, after or 0, user, named)),
+            documents=lambda: map(_document, _all(engine, after or 0, last, user, named)),
             columns=_COLUMNS,
-            arrow=None if user.entity_types is not None or kind is not None else lambda: _arrow(engine, after, named),
+            arrow=None
+            if user.entity_types is not None or kind is not None
+            else lambda: _arrow(engine, after, last, named),
         )
         if form is Form.ARROW:
             refuse_masked_arrow(engine, None)
@@ -110,7 +119,7 @@ async def changes(
         await hub.wait(after, wait)
 
     def read() -> Response[ChangesPage]:
-        page = engine.changes_page(after=after, before=before, limit=limit, budget_s=BUDGET_S, **named)
+        page = engine.changes_page(after=after, before=before, until=last, limit=limit, budget_s=BUDGET_S, **named)
         visible = [change for change in page.changes if sees_change(user, change)]
         if as_events:
             store = engine.epoch()
@@ -134,18 +143,18 @@ def _document(change: LoggedChange) -> Document:
     return change_document(change)
 
 
-def _all(engine: Any, after: int, user: User, named: dict[str, Any]) -> Iterator[LoggedChange]:
+def _all(engine: Any, after: int, until: When | None, user: User, named: dict[str, Any]) -> Iterator[LoggedChange]:
     """Everything beyond a position, read a part at a time: no view of the store stays open meanwhile."""
-    head, more = engine.position(), True
+    head, more = engine.position(until), True
     while more and after < head:
         page = engine.changes_page(after=after, limit=_SLICE, **named)
         yield from (change for change in page.changes if change.position <= head and sees_change(user, change))
         after, more = page.scanned_to, page.more
 
 
-def _arrow(engine: Any, after: int | None, named: dict[str, Any]) -> Any:
+def _arrow(engine: Any, after: int | None, until: When | None, named: dict[str, Any]) -> Any:
     chosen = {name: value for name, value in named.items() if name != "kind"}
-    return engine.changes(after or 0, kept_only=True, **chosen).batches()
+    return engine.changes(after or 0, until, kept_only=True, **chosen).batches()
 
 
 @get("/resource/history", opt=READER, sync_to_thread=True)
@@ -155,11 +164,12 @@ def history(
     entity_type: EntityType,
     key: Key,
     after: Annotated[int, QueryParameter(ge=0, le=2**63 - 1, description="A position of the log.")] = 0,
+    until: SomeMoment = None,
     limit: Limit = 100,
 ) -> ChangesPage:
     """The changes of one resource and of its links, oldest first."""
     refuse_unseen(user, entity_type)
-    found = engine.history(entity_type, key, after=after, kept_only=True)
+    found = engine.history(entity_type, key, after=after, until=moment_of(until), kept_only=True)
     page = found[:limit]
     more = len(found) > limit
     return {

@@ -19,7 +19,7 @@ from deltamark.interfaces.moments import moment_named
 
 LARGEST = 2**63 - 1
 MOST = 1_000
-BUDGET_S = 0.25
+BUDGET_S = 0.2
 """How long a page is searched for: what was found by then is answered, with how far the search came."""
 
 _MOMENT = (

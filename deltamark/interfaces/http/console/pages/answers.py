@@ -22,7 +22,7 @@ Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED
 ROWS = 50
 """How many rows a page shows of a long list."""
 
-BUDGET_S = 0.2
+BUDGET_S = 0.15
 """How long a page searches for rows that its filters admit."""
 
 
