@@ -13,6 +13,9 @@ from deltamark.infrastructure.store.queries.log import EVENT, RunQueries, check_
 
 _END = 2**63 - 1
 
+_LOOKED_UP = 20
+"""Links are looked up one by one where the log between has so many positions for each, or more."""
+
 _STREAMS = 250
 """Streams whose facts are in memory at a time. With more, the garbage collector runs often."""
 
@@ -35,22 +38,43 @@ class HistoryQueries(RunQueries):
     def resources_between(
         self, entity_type: str, first: int, last: int
     ) -> Iterator[tuple[ResourceRef, Resource | None, Resource | None]]:
-        """Reads the log between the two positions, and the earlier changes of what changed there."""
-        sql = f"""SELECT r.stream, r.key FROM (SELECT DISTINCT e.originator_id AS stream FROM stored_events e
-                WHERE e.notification_id>?1 AND e.notification_id<=?2 AND {self._db.among_texts("e.topic", 3)}) c
-            {self._db.ordered_join} resources r ON r.stream = c.stream WHERE r.entity_type=?4 ORDER BY r.key"""
-        parameters = (first, last, self._db.array(RESOURCE_TOPICS), self._type_id(entity_type))
-        for rows in portions(self._db.rows(sql, parameters)):
+        """Reads the log between the positions, or the shorter state, and the earlier changes of what changed."""
+        kind = self._type_id(entity_type)
+        if self._is_longer_than_state(first, last):
+            state = self._in_key_order(kind, ("stream", "key", "position"))
+            changed: Iterator[tuple[Any, ...]] = ((s, key) for s, key, position in state if position > first)
+        else:
+            changed = self._changed_between(kind, first, last)
+        for rows in portions(changed, _STREAMS):
             facts_by_stream = self._facts_of_each([stream for stream, _ in rows], last)
             for stream, key in rows:
                 facts = facts_by_stream.get(stream, [])
                 past = fold(fact for position, fact in facts if position <= first)
                 yield ResourceRef(entity_type, key), past, fold(fact for _, fact in facts)
 
+    def _is_longer_than_state(self, first: int, last: int) -> bool:
+        """Whether more positions lie between two than there are resources and links, or nearly so."""
+        newest = max(self._db.one(f"SELECT max(stream) FROM {table}") or 0 for table in ("resources", "links"))
+        return last - first > newest // 2
+
+    def _changed_between(self, kind: int, first: int, last: int) -> Iterator[tuple[Any, ...]]:
+        sql = f"""SELECT r.stream, r.key FROM (SELECT DISTINCT e.originator_id AS stream FROM stored_events e
+                WHERE e.notification_id>?1 AND e.notification_id<=?2 AND {self._db.among_texts("e.topic", 3)}) c
+            {self._db.ordered_join} resources r ON r.stream = c.stream WHERE r.entity_type=?4 ORDER BY r.key"""
+        return self._db.rows(sql, (first, last, self._db.array(RESOURCE_TOPICS), kind))
+
     def link_changes(self, after: int, until: int) -> Iterator[tuple[int, LinkEvent]]:
-        sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
-            AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
-        return self._mapper.events(self._db.rows(sql, (after, until, self._db.array(LINK_TOPICS))))
+        between = f"{self._db.among_texts('topic', 3)} ORDER BY notification_id"
+        parameters = (after, until, self._db.array(LINK_TOPICS))
+        sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2 AND {between}"""
+        if self._is_longer_than_state(after, until):
+            later = "SELECT count(*) FROM (SELECT 1 FROM links WHERE position>?1 LIMIT ?2) l"
+            most = (until - after) // _LOOKED_UP
+            if (self._db.one(later, (after, most)) or 0) < most:
+                sql = f"""SELECT {EVENT} FROM links l {self._db.ordered_join} stored_events e
+                    ON e.originator_id = +l.stream WHERE l.position>?1
+                    AND +notification_id>?1 AND +notification_id<=?2 AND {between.replace("BY ", "BY +")}"""
+        return self._mapper.events(self._db.rows(sql, parameters))
 
     def facts_of_all(self, entity_type: str) -> Iterator[list[tuple[int, ResourceFact]]]:
         streams = ((row[0],) for row in self._in_key_order(self._type_id(entity_type), ("stream", "key")))
