@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
@@ -167,9 +167,9 @@ class Comparer(Protocol):
     """Finds what changed, set against set."""
 
     def resources(
-        self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType, *, complete: bool
+        self, extract: ResourceExtract, stored: Iterable[pa.Table], entity_type: EntityType, *, complete: bool
     ) -> ResourceComparison:
-        """Compares an extract that holds everything with all live resources (``key``, ``state``).
+        """Compares an extract that holds everything with all live resources (``key``, ``state``), given in portions.
 
         Deletes no resource whose key is in `extract.kept`, and none at all where the extract is incomplete.
 

@@ -53,6 +53,10 @@ class Reading(Protocol):
         """The live resources of an entity type: ``key``, ``state``."""
         ...
 
+    def live_resource_portions(self, entity_type: str) -> Iterator[pa.Table]:
+        """The live resources of an entity type, some at a time: ``key``, ``state``."""
+        ...
+
     def live_resources_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
         """The live resources of an entity type whose key is among `keys`: ``key``, ``state``."""
         ...

@@ -87,6 +87,9 @@ from deltamark.domain.sources.places import PlaceReached
 from deltamark.domain.synchronization.incomplete import why_incomplete
 from deltamark.domain.synchronization.rows import each_cell_once
 
+_MANY = 200_000
+"""Resources whose states would take more memory than it saves time to read them beside the extract."""
+
 Compared = dict[str, ResourceComparison]
 """Entity type -> the changes of its extract."""
 
@@ -223,7 +226,9 @@ def _read_in_parallel(
         reading = pool.submit(read_extracts, services, task.connector, digests=digests)
         resources, _ = services.configuration.mappings_of_connector(task.connector)
         compared = [mapping.entity_type for mapping in resources if mapping.entity_type not in known]
-        states = {name: view.live_resources(name) for name in compared}
+        # Many are read in portions, when they are compared.
+        few = [name for name in compared if view.live_resource_count(name, at_most=_MANY) < _MANY]
+        states = {name: view.live_resources(name) for name in few}
         return reading.result(), states
 
 
@@ -269,11 +274,11 @@ def _compare(services: Services, view: Reading, extracts: PreparedExtracts, stat
         elif extract.unchanged is not None:
             state = states_to_compare(view, name, extract, extract.unchanged)
             complete = extracts.deletes_missing(extract)
-            compared[name] = services.comparer.resources(extract, state, entity_type, complete=complete)
+            compared[name] = services.comparer.resources(extract, [state], entity_type, complete=complete)
         else:
-            state = states[name] if name in states else view.live_resources(name)
+            stored = [states[name]] if name in states else view.live_resource_portions(name)
             complete = extracts.deletes_missing(extract)
-            compared[name] = services.comparer.resources(extract, state, entity_type, complete=complete)
+            compared[name] = services.comparer.resources(extract, stored, entity_type, complete=complete)
     return compared
 
 

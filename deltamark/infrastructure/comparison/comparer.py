@@ -9,8 +9,9 @@ texts are a change. So a state always holds what its events say, also after the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import duckdb
 import pyarrow as pa
@@ -62,7 +63,7 @@ class DuckComparer:
         self._for_few = workbench or Workbench(threads=1)
 
     def resources(
-        self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType, *, complete: bool
+        self, extract: ResourceExtract, stored: Iterable[pa.Table], entity_type: EntityType, *, complete: bool
     ) -> ResourceComparison:
         with _damaged_states_as_store_errors(entity_type.identifier):
             return _compare_all(self._workbench, extract, stored, complete=complete)
@@ -112,13 +113,16 @@ def _damaged_states_as_store_errors(entity_type: str) -> Iterator[None]:
 
 
 def _compare_all(
-    workbench: Workbench, extract: ResourceExtract, stored: pa.Table, *, complete: bool
+    workbench: Workbench, extract: ResourceExtract, stored: Iterable[pa.Table], *, complete: bool
 ) -> ResourceComparison:
     """Compares an extract with all live resources of an entity type.
 
+    :param stored: portions of them, of which one is in memory at a time.
     :param complete: deletes the resources that are missing in the extract.
     """
-    if stored.num_rows == 0:
+    portions = (portion for portion in stored if portion.num_rows)
+    first = next(portions, None)
+    if first is None:
         created = extract.rows.select(["key", "line", "state"]).cast(RESOURCES)
         changes = ResourceChanges(created=created, updated=UPDATES.empty_table(), deleted=RESOURCES.empty_table())
         return _all_applied(changes)
@@ -126,12 +130,8 @@ def _compare_all(
     incomplete = extract.cleansed.incomplete is not None
     missing = f"""SELECT key, line, before AS state FROM differing
         WHERE after IS NULL AND {complete} AND key NOT IN (SELECT key FROM kept) ORDER BY key"""
-    with workbench.connection(incoming=extract.rows, stored=stored, kept=kept) as db:
-        db.execute(
-            """CREATE TEMP TABLE differing AS
-            SELECT key, i.line, i.state AS after, s.state AS before
-            FROM incoming i FULL JOIN stored s USING (key) WHERE i.state IS DISTINCT FROM s.state"""
-        )
+    with workbench.connection(incoming=extract.rows, kept=kept) as db:
+        _find_differences(db, chain([first], portions))
         created = "SELECT key, line, after AS state FROM differing WHERE before IS NULL ORDER BY line"
         gone = arrow(db, missing, RESOURCES)
         changes = ResourceChanges(
@@ -140,6 +140,35 @@ def _compare_all(
             deleted=RESOURCES.empty_table() if incomplete else gone,
         )
     return evolve(_all_applied(changes), spared=gone if incomplete else None)
+
+
+def _find_differences(db: duckdb.DuckDBPyConnection, portions: Iterator[pa.Table]) -> None:
+    """Creates the table of what differs: ``key``, ``line``, ``after``, ``before``."""
+    first = next(portions)
+    second = next(portions, None)
+    if second is None:
+        db.register("stored", first)
+        db.execute(
+            """CREATE TEMP TABLE differing AS
+            SELECT key, i.line, i.state AS after, s.state AS before
+            FROM incoming i FULL JOIN stored s USING (key) WHERE i.state IS DISTINCT FROM s.state"""
+        )
+        return
+    db.execute("CREATE TEMP TABLE differing (key VARCHAR, line BIGINT, after VARCHAR, before VARCHAR)")
+    portions, keys = chain([first, second], portions), []
+    del first, second
+    for portion in portions:
+        db.register("stored", portion)
+        db.execute(
+            """INSERT INTO differing SELECT s.key, i.line, i.state, s.state
+            FROM stored s LEFT JOIN incoming i ON i.key = s.key WHERE i.state IS DISTINCT FROM s.state"""
+        )
+        keys.append(portion.select(["key"]))
+    db.register("known", pa.concat_tables(keys))
+    db.execute(
+        """INSERT INTO differing SELECT i.key, i.line, i.state, NULL
+        FROM incoming i ANTI JOIN known k ON k.key = i.key"""
+    )
 
 
 def _all_applied(changes: ResourceChanges) -> ResourceComparison:

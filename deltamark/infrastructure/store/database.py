@@ -222,8 +222,8 @@ class Database(ABC):
         """Returns all rows as an Arrow table of that schema."""
 
     @abstractmethod
-    def live_states(self, entity_type: int, schema: pa.Schema) -> pa.Table:
-        """Returns key and state of the live resources of an entity type, as fast as possible."""
+    def live_states(self, entity_type: int, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Yields key and state of the live resources of an entity type in portions, as fast as possible."""
 
     def live_rows(self, entity_type: int, schema: pa.Schema) -> pa.Table:
         """Returns columns of the live resources of an entity type, in the order of their streams."""

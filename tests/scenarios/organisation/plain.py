@@ -119,10 +119,10 @@ class PlainComparer:
         return self._real.pairs(links, kept)
 
     def resources(
-        self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType, *, complete: bool
+        self, extract: ResourceExtract, held: Iterable[pa.Table], entity_type: EntityType, *, complete: bool
     ) -> ResourceComparison:
         assert complete
-        before, after = _states(held), {row["key"]: row["state"] for row in extract.rows.to_pylist()}
+        before, after = _states(pa.concat_tables(held)), {row["key"]: row["state"] for row in extract.rows.to_pylist()}
         return _compared(before, after, [], [])
 
     def commands(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:

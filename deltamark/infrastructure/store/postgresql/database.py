@@ -28,6 +28,9 @@ _TYPES = {"number": "BIGINT", "text": 'TEXT COLLATE "C"'}
 
 _ADDS = re.compile(r"\s*(?:INSERT INTO|UPDATE)\s+(\w+)")
 _PARAMETER = re.compile(r"\?(\d+)")
+_STREAMS = 200_000
+"""Streams in a portion of states."""
+
 _names = count(1)
 
 
@@ -180,8 +183,15 @@ class PostgreSQLDatabase(Database):
             cursor.execute(_statement(sql), _named_parameters(parameters), binary=True)
             return to_table(cursor, schema)
 
-    def live_states(self, entity_type: int, schema: pa.Schema) -> pa.Table:
-        return self.table("SELECT key, state FROM resources WHERE entity_type=?1 AND live", (entity_type,), schema)
+    def live_states(self, entity_type: int, schema: pa.Schema) -> Iterator[pa.Table]:
+        last = self.one("SELECT max(stream) FROM resources") or 0
+        sql = "SELECT key, state FROM resources WHERE entity_type=?1 AND live"
+        if last <= _STREAMS:
+            yield self.table(sql, (entity_type,), schema)
+            return
+        for first in range(1, last + 1, _STREAMS):
+            of_portion = f"{sql} AND stream BETWEEN ?2 AND ?3"
+            yield self.table(of_portion, (entity_type, first, first + _STREAMS - 1), schema)
 
     def close(self) -> None:
         """Closes the open cursors.

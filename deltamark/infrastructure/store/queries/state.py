@@ -90,6 +90,9 @@ class StateQueries(Queries):
     """Reads resources and links as they are now."""
 
     def live_resources(self, entity_type: str) -> pa.Table:
+        return pa.concat_tables([states().empty_table(), *self.live_resource_portions(entity_type)])
+
+    def live_resource_portions(self, entity_type: str) -> Iterator[pa.Table]:
         return self._db.live_states(self._type_id(entity_type), states())
 
     def live_resources_among(self, entity_type: str, keys: pa.Array) -> pa.Table:

@@ -24,6 +24,9 @@ _STREAMS = 4_000
 _SPARSE = 4
 """Of ranges in which fewer than one stream of so many is asked for, those are looked up."""
 
+_RANGES = 50
+"""How often, for a portion of states."""
+
 _ROWS_OF_STATEMENT = 100
 """How many rows one statement inserts."""
 
@@ -167,11 +170,13 @@ class SQLiteDatabase(Database):
         with self._texts_as_bytes():
             return to_table(self._cursor(sql, parameters), schema)
 
-    def live_states(self, entity_type: int, schema: pa.Schema) -> pa.Table:
-        return self._live_rows(_LIVE, (entity_type,), schema, 1, self._last_stream())
+    def live_states(self, entity_type: int, schema: pa.Schema) -> Iterator[pa.Table]:
+        last, size = self._last_stream(), _STREAMS * _RANGES
+        for first in range(1, last + 1, size):
+            yield self._live_rows(_LIVE, (entity_type,), schema, first, min(first + size - 1, last))
 
     def live_rows(self, entity_type: int, schema: pa.Schema) -> pa.Table:
-        return self.live_states(entity_type, schema)
+        return self._live_rows(_LIVE, (entity_type,), schema, 1, self._last_stream())
 
     def rows_of_streams(self, streams: pa.Array, schema: pa.Schema, entity_type: int | None = None) -> pa.Table | None:
         if len(streams) * 10 < self.many:
