@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from deltamark.application.ports.applied_rows import UnchangedRows
 from deltamark.application.synchronization import applied_rows, synchronize
 from deltamark.infrastructure.extracts.known_rows import KnownRows
+from deltamark.infrastructure.extracts.typed_cells import TypedCells
 from deltamark.infrastructure.store.commands import applied_rows as stored_rows
 from deltamark.infrastructure.store.queries.repetitions import RepetitionQueries
-from tests.laws.test_repetitions import GROUPS, Step_, Twins, lived
+from tests.laws.test_repetitions import GROUPS, TABLES, Step_, Twins, lived
 from tests.stores import NewStore
 from tests.tiers import law
 
@@ -139,6 +141,53 @@ def test_in_doubt_all_rows_are_looked_at(cause: str, new_twins: Callable[[], Twi
     assert one_more(twins, by_rows, *CAUSES[cause], ("write", "groups", [*EDITED, ["v", ""]]), FORCED) == []
     assert one_more(twins, by_rows, ("write", "groups", EDITED), FORCED) == [3]
     twins.close()
+
+
+NUMBERS = pa.array([1, 2, 3])
+
+
+@pytest.mark.many
+@pytest.mark.parametrize(
+    ("notes", "found"),
+    [
+        (pa.array([1, 2, 4]), [2]),
+        (pa.array([1, 2, None]), [2]),
+        (pa.array(["1", "2", "3"]), [3]),
+        (pa.array([1.0, 2.0, 3.0]), [0]),
+        (pa.array(["1", "2\0", "3"]), []),
+        (pa.array([b"1", b"2", b"4"]), [2]),
+    ],
+    ids=["numbers", "none", "texts", "numbers with a fraction", "NUL", "bytes"],
+)
+@pytest.mark.parametrize("form", ["parquet", "given"])
+def test_rows_of_typed_columns_are_looked_at_if_they_differ(
+    form: str, notes: pa.Array, found: list[int], new_twins: Callable[[], Twins], by_rows: list[int]
+) -> None:
+    def steps(notes: pa.Array) -> Sequence[Step_]:
+        columns = [pa.array(["x", "y", "z"]), notes]
+        if form == "parquet":
+            return ("parquet", "groups", columns), FORCED
+        return (("given", "Groups", pa.table(columns, TABLES["groups"])),)
+
+    twins = begun(new_twins())
+    for step in steps(NUMBERS):
+        twins.step(step)
+    assert one_more(twins, by_rows, *steps(notes)) == found
+    for step in steps(pa.array([1, 2, 5])):
+        twins.step(step)
+    assert one_more(twins, by_rows, *steps(NUMBERS)) == [2]
+    twins.close()
+
+
+def test_cells_with_nul_that_are_digested_are_found(
+    new_twins: Callable[[], Twins], by_rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TypedCells, "can_be_digested", lambda *_: True)
+    first = pa.table([["x", "y"], ["1\0", "2"]], TABLES["groups"])
+    twins = begun(new_twins())
+    second = pa.table([["x", "y"], ["1\0\0", "2"]], TABLES["groups"])
+    with pytest.raises(AssertionError):
+        lived(twins, [("given", "Groups", first), ("given", "Groups", second)])
 
 
 SINCE: dict[str, tuple[Sequence[Step_], list[int]]] = {

@@ -10,6 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from attrs import define, evolve, field
 from hypothesis import given
@@ -105,6 +107,10 @@ class Twins:
                 with (self.folder / f"{table}.csv").open("w", newline="") as file:
                     csv.writer(file).writerows([TABLES[table], *rows])
                 return
+            case ("parquet", table, columns):
+                (self.folder / f"{table}.csv").unlink(missing_ok=True)
+                pq.write_table(pa.table(columns, TABLES[table]), self.folder / f"{table}.parquet")
+                return
             case ("configure",):
                 self.notes = not self.notes
                 for number, url in enumerate(self.urls):
@@ -125,6 +131,8 @@ class Twins:
                     engine.run_job(job, force_read=compares, observer=Killed())
                 case ("delete", key):
                     runs.append(engine.record("S", [Delete("User", key)], force=True))
+                case ("given", job, table):
+                    runs.append(engine.run_job(job, force=True, force_read=compares, extracts={"groups": table}))
                 case ("record", key, note):
                     change = Delete("Group", key) if note is None else Upsert("Group", {"Name": key, "Note": note})
                     runs.append(engine.record("G", [change], force=True))

@@ -43,8 +43,7 @@ def row_digests(services: Services, view: Reading, task: SynchronizeTask, *, ane
     is_in_doubt = anew or view.block_of(task.connector) is not None
     found = {}
     for mapping in resources:
-        is_given = services.configuration.table_read(mapping) in services.direct_input
-        if is_given or any(item.comparison is not Comparison.EXACT for item in mapping.properties):
+        if any(item.comparison is not Comparison.EXACT for item in mapping.properties):
             continue
         known = None if is_in_doubt else view.applied_rows(mapping.entity_type, basis)
         if known is not None and known.applied is not None and uncommon(known.applied.others):

@@ -36,7 +36,7 @@ from deltamark.infrastructure.extracts.direct.spool import SPOOLED
 from deltamark.infrastructure.extracts.direct.tables import DirectTables
 from deltamark.infrastructure.extracts.files import ExtractFile, ExtractTouched, check_signature, open_extract
 from deltamark.infrastructure.extracts.formats import ENDINGS, format_of
-from deltamark.infrastructure.extracts.known_rows import CellsOfTexts, KnownRows, as_bytes
+from deltamark.infrastructure.extracts.known_rows import DigestedCells, KnownRows, as_bytes
 from deltamark.infrastructure.extracts.many_values import one_row_each
 from deltamark.infrastructure.extracts.query import Query, link_query, resource_query
 from deltamark.infrastructure.extracts.row_faults import DescribedColumns
@@ -329,14 +329,18 @@ class FolderExtracts:
                 if made is not None:
                     cells = made.cells(cells, file, connection)
                 not_read = NOT_READ if NOT_READ in cells.names else None
-                if not isinstance(cells, CellsOfTexts) or not_read is not None:
-                    known = None
-                if cells.cell_types or not_read is not None:
-                    query = new_query(cell_types=cells.cell_types, not_read=not_read)
-                elif known is not None:
-                    query = new_query(salt=known.digests.salt)
                 numbers = [cells.names.index(name) for name in query.columns]
-                if known is not None and known.digests.applied is not None and isinstance(cells, CellsOfTexts):
+                if known is not None:
+                    is_digested = isinstance(cells, DigestedCells) and cells.can_be_digested(numbers)
+                    known = known if is_digested and not_read is None else None
+                salt = None
+                if known is not None:
+                    known.types = cells.cell_types
+                    salt = known.salt
+                if cells.cell_types or not_read is not None or salt is not None:
+                    query = new_query(cell_types=cells.cell_types, not_read=not_read, salt=salt)
+                    numbers = [cells.names.index(name) for name in query.columns]
+                if known is not None and known.digests.applied is not None and isinstance(cells, DigestedCells):
                     fetched = cells.fetch_others(query.sql, numbers, known)
                 else:
                     fetched = cells.fetch(query.sql, numbers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import duckdb
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from attrs import field, frozen, mutable
 
 from deltamark.application.ports.applied_rows import RowDigests, UnchangedRows
+from deltamark.domain.configuration.value_formats import CellType
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.extracts.cells import Cells, FetchedRows, numbered
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     Numbers = npt.NDArray[Any]
 
 _BETWEEN = "chr(0)"
-"""What stands between cells: no text of an extract holds NUL, and no cell is empty but those that are NULL."""
+"""What stands between cells: no cell that is digested holds NUL, and none is empty but those that are NULL."""
 
 _BYTES = 16
 _GROUPS = 1 << 20
@@ -56,8 +58,12 @@ class OtherRows:
 
 
 @runtime_checkable
-class CellsOfTexts(Cells, Protocol):
-    """Cells that the extract itself holds as texts without NUL, so that equal texts are equal cells."""
+class DigestedCells(Cells, Protocol):
+    """Cells of which equal texts, with equal types of their columns, are equal cells."""
+
+    def can_be_digested(self, columns: Sequence[int]) -> bool:
+        """Whether no cell of these columns holds NUL, which stands between cells."""
+        ...
 
     def fetch_others(self, query: str, columns: Sequence[int], known: KnownRows) -> FetchedRows:
         """Runs a query like `fetch`, over the rows that were not applied before."""
@@ -69,8 +75,11 @@ class KnownRows:
     """What was applied, while rows of an extract are looked up in it."""
 
     digests: RowDigests
+    types: Mapping[str, CellType] = field(factory=dict)
+    """The types that the file gives to columns: the same text says something else as a cell of another type."""
+
     is_searched: bool = False
-    """Whether rows were looked up; those of an extract whose cells have types are all read."""
+    """Whether rows were looked up; all are read where cells cannot be digested."""
 
     _is_repeated: bool = field(init=False, default=False)
     _first: Numbers = field(init=False)
@@ -85,6 +94,14 @@ class KnownRows:
             self._first, self._second = _halves(self.digests.applied.rows.column("digest").combine_chunks())
         counts = np.bincount((self._first >> _SHIFT).astype(np.int64), minlength=_GROUPS)
         self._starts = np.concatenate([[0], np.cumsum(counts)])
+
+    @property
+    def salt(self) -> str:
+        """What begins the digest of a row."""
+        if not self.types:
+            return self.digests.salt
+        types = repr(sorted((name, cell_type.value) for name, cell_type in self.types.items()))
+        return self.digests.salt + hashlib.sha256(types.encode(errors="backslashreplace")).hexdigest()
 
     @property
     def unchanged(self) -> UnchangedRows | None:
@@ -112,7 +129,7 @@ class KnownRows:
         """
         self.is_searched, self._is_repeated = True, False
         self._is_there = np.zeros(len(self._first), np.bool_)
-        packed = _packed(self.digests.salt, len(cells))
+        packed = _packed(self.salt, len(cells))
         scan = f"with cells as (select {numbered(cells)} from {source}) select {packed} as packed from cells"
         scan = f"select packed, md5_number(packed) as digest from ({scan})"
         others, places, count = [], [np.empty(0, np.int64)], 0

@@ -81,6 +81,10 @@ class TextCells:
             raise unreadable_rows(self._source.file, error) from error
         return FetchedRows(rows=table.append_column("line", rows.lines), unreadable=rows.unreadable)
 
+    def can_be_digested(self, columns: Sequence[int]) -> bool:
+        """Always: a text with NUL is refused before."""
+        return True
+
     def fetch_others(self, query: str, columns: Sequence[int], known: KnownRows) -> FetchedRows:
         """Runs a query over the rows that were not applied before."""
         rows = self._read(tuple(dict.fromkeys(columns)))

@@ -21,6 +21,7 @@ from deltamark.infrastructure.extracts.cells import (
     query_cells,
     unreadable_rows,
 )
+from deltamark.infrastructure.extracts.known_rows import KnownRows
 
 CELL_TYPE = b"deltamark.cell_type"
 """The key of the metadata of a field of texts that stand for values of another type: its value is a `CellType`."""
@@ -87,6 +88,30 @@ class TypedCells:
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise unreadable_rows(self._file, error) from error
         return FetchedRows(rows=table.append_column("line", line_numbers(1, table.num_rows)))
+
+    def can_be_digested(self, columns: Sequence[int]) -> bool:
+        """Whether no text holds NUL."""
+        texts = [self._text(n) for n in dict.fromkeys(columns) if _may_hold_nul(self._schema.field(n).type)]
+        if not texts:
+            return True
+        condition = " or ".join(f"contains({text}, chr(0))" for text in texts)
+        try:
+            rows = f"select 1 from {self._rows(columns)} where {condition} limit 1"
+            return not self._connection.sql(rows).fetchall()
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise unreadable_rows(self._file, error) from error
+
+    def fetch_others(self, query: str, columns: Sequence[int], known: KnownRows) -> FetchedRows:
+        """Runs a query over the rows that were not applied before."""
+        cells = [f"nullif({self._text(number)}, '')" for number in columns]
+        try:
+            rows = self._rows(columns)
+            self._check_texts(columns, rows)
+            others = known.query(self._connection, query, cells, rows)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise unreadable_rows(self._file, error) from error
+        lines = line_numbers(1, others.count).take(others.places)
+        return FetchedRows(rows=others.rows.append_column("line", lines), read=others.count)
 
     def _text(self, number: int) -> str:
         field = self._schema.field(number)
@@ -212,3 +237,10 @@ def _as_text(kind: pa.DataType, cell: str, *, is_key: bool) -> str:
         text = f"when {is_whole} then try_cast({cell} as bigint)::varchar else {text} end"
         return f"case when isnan({cell}) then null {text}" if is_key else f"case {text}"
     return text
+
+
+def _may_hold_nul(kind: pa.DataType) -> bool:
+    """Whether the texts of a type may hold any character."""
+    is_plain = pa.types.is_boolean(kind) or pa.types.is_temporal(kind)
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return not (is_plain or is_number)

@@ -89,6 +89,10 @@ class CsvCells:
         """
         return self._fetch_as_it_is(query, columns, None) or self._fetch_normalized(query, columns, None)
 
+    def can_be_digested(self, columns: Sequence[int]) -> bool:
+        """Always: a text with NUL is refused before."""
+        return True
+
     def fetch_others(self, query: str, columns: Sequence[int], known: KnownRows) -> FetchedRows:
         """Runs a query over the rows that were not applied before."""
         return self._fetch_as_it_is(query, columns, known) or self._fetch_normalized(query, columns, known)
