@@ -13,16 +13,17 @@ from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 
 SERVE = "serve"
-OIDC, MASKS, ROLE = "oidc", "masks", "role"
+OIDC, MASKS, ROLE, GROUPS = "oidc", "masks", "role", "groups"
 ROLES = ("reader", "reviewer", "operator", "admin")
-_TEXTS = ("host", "tls_cert", "tls_key", "behind_proxy", "user_header", "default_role", "access_log")
+_TEXTS = ("host", "tls_cert", "tls_key", "behind_proxy", "user_header", "groups_header", "default_role", "access_log")
 _NUMBERS = ("port", "sign_ins_per_minute", "requests_per_minute")
 _BOOLEANS = ("four_eyes",)
 _LISTS = ("public_host", "unmasked")
-_TABLES = (ROLE, MASKS, OIDC)
+_TABLES = (ROLE, GROUPS, MASKS, OIDC)
 _FILES = ("tls_cert", "tls_key", "access_log")
 _KEYS = (*_TEXTS, *_NUMBERS, *_BOOLEANS, *_LISTS, *_TABLES)
 _OIDC_TEXTS = ("issuer", "client_id", "client_secret", "name_claim", "groups_claim", "authority")
+_GRANT_KEYS = ("role", "types")
 _OIDC_KEYS = (*_OIDC_TEXTS, "scopes", "groups")
 
 LocationOf = Callable[[str | None], Location | None]
@@ -42,8 +43,15 @@ def serve_faults(table: object, location_of: LocationOf) -> Iterator[Fault]:
             yield Fault(location_of(key), f"{problem} in [deltamark.serve]")
     if isinstance(table.get(MASKS), Mapping):
         yield from _lists_of(table[MASKS], location_of)
-    if isinstance(table.get(ROLE), Mapping):
-        yield from _role_faults(table[ROLE], location_of, "role")
+    for name in (ROLE, GROUPS):
+        if isinstance(table.get(name), Mapping):
+            yield from _grant_faults(table[name], location_of, name)
+    if GROUPS in table and "groups_header" not in table:
+        yield Fault(
+            location_of(GROUPS),
+            "groups in [deltamark.serve] are those that a proxy tells: name its header by groups_header. Those of a "
+            "provider belong into [deltamark.serve.oidc.groups]",
+        )
     if isinstance(table.get(OIDC), Mapping):
         yield from _oidc_faults(table[OIDC], location_of)
 
@@ -76,13 +84,17 @@ def _lists_of(masks: Mapping[str, object], location_of: LocationOf) -> Iterator[
             )
 
 
-def _role_faults(roles: Mapping[str, object], location_of: LocationOf, table: str) -> Iterator[Fault]:
-    for name, role in roles.items():
-        if role not in ROLES:
-            yield Fault(
-                location_of(name),
-                f"the role of {shown(name)} in [deltamark.serve.{table}] must be one of {', '.join(ROLES)}",
-            )
+def _grant_faults(grants: Mapping[str, object], location_of: LocationOf, table: str) -> Iterator[Fault]:
+    for name, grant in grants.items():
+        where = f"of {shown(name)} in [deltamark.serve.{table}]"
+        given = grant if isinstance(grant, Mapping) else {"role": grant}
+        if given.get("role") not in ROLES:
+            yield Fault(location_of(name), f"the role {where} must be one of {', '.join(ROLES)}")
+        for key in given:
+            if key not in _GRANT_KEYS:
+                yield Fault(location_of(name), f"unknown key {shown(masked(str(key)))}{hint(key, _GRANT_KEYS)} {where}")
+        if "types" in given and not (_is_list(given["types"]) and given["types"]):
+            yield Fault(location_of(name), f"the types {where} must be a list of texts in quotes, with one at least")
 
 
 def _oidc_faults(table: Mapping[str, object], location_of: LocationOf) -> Iterator[Fault]:
@@ -104,7 +116,7 @@ def _oidc_faults(table: Mapping[str, object], location_of: LocationOf) -> Iterat
         if key not in table:
             yield Fault(location_of(OIDC), f"{key} is missing {where}")
     if isinstance(table.get("groups"), Mapping):
-        yield from _role_faults(table["groups"], location_of, "oidc.groups")  # type: ignore[arg-type]
+        yield from _grant_faults(table["groups"], location_of, "oidc.groups")  # type: ignore[arg-type]
 
 
 def serve_settings(table: Mapping[str, Any], directory: Path) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class Traces(Protocol):
         """An observer that does what another one does, and notes spans."""
         ...
 
+    def run_started(self, run: int, job: str | None, at: datetime) -> None:
+        """Begins the span of a run."""
+        ...
+
     def run_ended(self, run: int, state: TaskState | None) -> None:
         """Ends the span of a run."""
         ...
@@ -46,6 +50,9 @@ class Traces(Protocol):
 
 class NoTraces:
     """Notes nothing."""
+
+    def run_started(self, run: int, job: str | None, at: datetime) -> None:
+        """Does nothing."""
 
     def watching(self, observer: Observer, job: str | None = None) -> Observer:
         """The observer itself."""
@@ -105,6 +112,12 @@ class RunTraces:
         :param job: of the runs; None where it is not known.
         """
         return _TracingObserver(observer, self, job)
+
+    def run_started(self, run: int, job: str | None, at: datetime) -> None:
+        """Begins the span of a run of which an observer does not know the job."""
+        span = self._run(run, job, at).span
+        if job is not None:
+            span.set_attribute("deltamark.job", job)
 
     def run_ended(self, run: int, state: TaskState | None) -> None:
         """Ends the span of a run, and those of tasks and phases that are open."""

@@ -55,6 +55,18 @@ def test_a_run_has_spans_of_its_tasks_and_their_phases(
     assert "geheim" not in "".join(span.to_json() for span in spans).lower()
 
 
+def test_a_run_of_a_schedule_gets_its_job_from_the_notice_that_it_started(
+    house: House, traces: RunTraces, exporter: InMemorySpanExporter
+) -> None:
+    observer = traces.watching(Observer())
+    run = house.engine.run_job("Incremental", observer=observer)
+    traces.run_started(run.number, "Incremental", run.started_at)
+    traces.run_ended(run.number, run.state)
+
+    (whole,) = [span for span in exporter.get_finished_spans() if span.name == "deltamark.run"]
+    assert whole.attributes == {"deltamark.run": 1, "deltamark.job": "Incremental", "deltamark.state": run.state.value}
+
+
 def test_a_run_that_fails_is_an_error(house: House, traces: RunTraces, exporter: InMemorySpanExporter) -> None:
     run = house.engine.run_job("People", observer=traces.watching(Observer(), "People"))
     assert run.state is TaskState.FAILED

@@ -12,7 +12,7 @@ from deltamark import ConfigurationError
 from deltamark.config.settings import load_settings
 from deltamark.interfaces.http.rates import Rate
 from deltamark.interfaces.http.settings_of_file import http_settings
-from deltamark.interfaces.http.users import Role
+from deltamark.interfaces.http.users import Grant, Role
 from tests.web.conftest import OWN, NewSite, Site
 
 ROUTES = ("GET /access", "POST /access/tokens", "POST /access/tokens/none/revoke", "POST /access/sessions/none/end")
@@ -161,7 +161,8 @@ ann = "admin"
 def test_the_file_says_how_the_server_listens_and_whom_it_lets_in(tmp_path: Path) -> None:
     (tmp_path / "deltamark.toml").write_text(SETTINGS)
     settings = http_settings(load_settings(tmp_path, {}).serve)
-    assert (settings.port, settings.users, settings.default_role) == (9000, {"ann": Role.ADMIN}, Role.READER)
+    assert (settings.port, settings.default_role) == (9000, Role.READER)
+    assert settings.users == {"ann": Grant(role=Role.ADMIN)}
     assert settings.four_eyes
     assert "deltamark.example.com:9000" in settings.hosts
 

@@ -23,7 +23,7 @@ from deltamark.interfaces.http.access_log import AccessLog
 from deltamark.interfaces.http.api import access, derived, integrity, log, state
 from deltamark.interfaces.http.api import reports as api_reports
 from deltamark.interfaces.http.api import runs as api_runs
-from deltamark.interfaces.http.api.parameters import refuse_unknown_parameters
+from deltamark.interfaces.http.api.parameters import refuse_unknown_parameters, refuse_unseen
 from deltamark.interfaces.http.assets import Asset, assets
 from deltamark.interfaces.http.authentication import (
     EVERYBODY,
@@ -38,6 +38,7 @@ from deltamark.interfaces.http.dependencies import (
     TheAssets,
     TheEngine,
     TheMetrics,
+    TheUser,
 )
 from deltamark.interfaces.http.description import described
 from deltamark.interfaces.http.feed import Hub
@@ -81,6 +82,7 @@ def create_app(
     :param tokens: the API tokens; by default those of the file in the working directory.
     """
     settings = settings or HttpSettings()
+    settings.refuse_unknown_types([defined.identifier for defined in engine.configuration.entity_types])
     links = links or Links(settings.clock)
     sessions = Sessions(settings.clock)
     tokens = tokens or Tokens(settings.tokens or Path(FILE_NAME), settings.clock)
@@ -217,8 +219,9 @@ def description() -> dict[str, Any]:
 
 
 @get("/metrics", opt={ROLE: Role.READER}, sync_to_thread=True)
-def measured(metrics: TheMetrics) -> Response[bytes]:
-    """What is watched, for Prometheus."""
+def measured(metrics: TheMetrics, user: TheUser) -> Response[bytes]:
+    """What is watched, for Prometheus: counts of all entity types, for those who may see all."""
+    refuse_unseen(user, None)
     return Response(metrics.text(), media_type=metrics.media_type)
 
 

@@ -108,12 +108,13 @@ class Authentication(ASGIMiddleware):
             return None
         if len(name) > _LONGEST_NAME or not name.isprintable():
             raise NotAuthorizedException(f"the header {proxy.header} holds no name of a user.")
-        role = self._settings.users.get(name, self._settings.default_role)
-        if role is None:
+        groups = header(scope, proxy.groups_header.lower().encode()) if proxy.groups_header else None
+        grant = self._settings.granted(name, (group.strip() for group in (groups or "").split(",")))
+        if grant is None:
             raise PermissionDeniedException(
                 f"{shown(masked(name))} has no role here. Start the server with --role or --default-role."
             )
-        return User(name=name, role=role, method=SignInMethod.PROXY)
+        return User(name=name, role=grant.role, method=SignInMethod.PROXY, entity_types=grant.entity_types)
 
 
 def address_of(scope: Scope, settings: HttpSettings) -> str | None:

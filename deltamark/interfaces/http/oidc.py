@@ -31,7 +31,7 @@ from deltamark.domain.statements import checked_person
 from deltamark.infrastructure.http.client import Answer, HTTPClient, HTTPFailure, Limits
 from deltamark.interfaces.http.sessions import SignInFailed
 from deltamark.interfaces.http.settings import HttpSettings, OidcSettings
-from deltamark.interfaces.http.users import Role, SignInMethod, User
+from deltamark.interfaces.http.users import SignInMethod, User
 
 CALLBACK = "/sign-in/oidc/callback"
 ATTEMPT_AGE = timedelta(minutes=10)
@@ -193,19 +193,12 @@ class OpenIdConnect:
             name = checked_person(name)
         except DeltamarkError:
             raise SignInFailed(f"the {self._oidc.name_claim} of the provider is no name of a person.") from None
-        role = self._role(name, claims.get(self._oidc.groups_claim))
-        if role is None:
-            raise SignInFailed("you have no role here. Ask an administrator.")
-        return User(name=name, role=role, method=SignInMethod.OIDC)
-
-    def _role(self, name: str, groups: object) -> Role | None:
-        """The role of a person: their own, else that of the first group of the settings that they are in."""
-        own = self._settings.users.get(name)
-        if own is not None:
-            return own
+        groups = claims.get(self._oidc.groups_claim)
         listed = groups if isinstance(groups, list) else [groups]
-        named = {group for group in listed if isinstance(group, str)}
-        return next((role for group, role in self._oidc.groups.items() if group in named), self._settings.default_role)
+        grant = self._settings.granted(name, (group for group in listed if isinstance(group, str)))
+        if grant is None:
+            raise SignInFailed("you have no role here. Ask an administrator.")
+        return User(name=name, role=grant.role, method=SignInMethod.OIDC, entity_types=grant.entity_types)
 
     def _endpoint(self, name: str) -> str:
         url = self._provider().get(name)

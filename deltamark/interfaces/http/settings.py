@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -13,9 +13,10 @@ from attrs import field, frozen
 from deltamark.domain.errors import UsageError
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.loopback import is_loopback
+from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 from deltamark.interfaces.http.rates import REQUESTS, SIGN_INS
-from deltamark.interfaces.http.users import ROLE_NAMES, Role, User
+from deltamark.interfaces.http.users import ROLE_NAMES, Grant, Role, User, grants
 
 LOOPBACK = "127.0.0.1"
 PORT = 8765
@@ -35,10 +36,12 @@ class Proxy:
 
     :param networks: its addresses: only from these is the header believed.
     :param header: holds the name of the user.
+    :param groups_header: holds the names of their groups, with commas between them; None where none are told.
     """
 
     networks: tuple[Network, ...] = field(converter=as_tuple)
     header: str
+    groups_header: str | None = None
 
 
 @frozen(kw_only=True)
@@ -48,7 +51,7 @@ class OidcSettings:
     :param client_secret: the reference to the secret of this server there; None of a public client.
     :param name_claim: what of the ID token is the name of the person.
     :param groups_claim: what of it names their groups.
-    :param groups: group -> role; the first that a person is in counts.
+    :param groups: group -> what it grants; the first that a person is in counts.
     :param authority: the file with the certificates that verify the provider.
     """
 
@@ -58,7 +61,7 @@ class OidcSettings:
     scopes: tuple[str, ...] = field(converter=as_tuple, default=("profile", "email"))
     name_claim: str = "email"
     groups_claim: str = "groups"
-    groups: Mapping[str, Role] = field(factory=dict)
+    groups: Mapping[str, Grant] = field(factory=dict, converter=grants)
     authority: str | None = None
 
 
@@ -86,8 +89,9 @@ class HttpSettings:
 
     :param names: the names by which it is reached besides those of this machine: `host` or `host:port`.
     :param certificate: the file of the certificate for TLS, with that of its key.
-    :param users: user -> role, of those whom the proxy signs in.
-    :param default_role: of users whom the proxy signs in and `users` does not name; None refuses them.
+    :param users: user -> what is granted to those whom a proxy or a provider signs in.
+    :param groups: group -> what it grants, of those that the proxy tells; the first that a person is in counts.
+    :param default_role: of users whom neither `users` nor a group names; None refuses them.
     :param four_eyes: whether who started or resumed a run may not decide about what it holds back.
     :param masks: the properties that some people do not see.
     :param oidc: the provider that signs people in.
@@ -103,7 +107,8 @@ class HttpSettings:
     certificate: Path | None = None
     key: Path | None = None
     proxy: Proxy | None = None
-    users: Mapping[str, Role] = field(factory=dict)
+    users: Mapping[str, Grant] = field(factory=dict, converter=grants)
+    groups: Mapping[str, Grant] = field(factory=dict, converter=grants)
     default_role: Role | None = None
     four_eyes: bool = False
     oidc: OidcSettings | None = None
@@ -113,6 +118,34 @@ class HttpSettings:
     sign_ins_per_minute: int = SIGN_INS
     requests_per_minute: int = REQUESTS
     clock: Callable[[], datetime] = utc_now
+
+    def granted(self, name: str, groups: Iterable[str]) -> Grant | None:
+        """What is granted to a person who is signed in: by name, else by the first group that they are in, else to all.
+
+        :param groups: those that the proxy or the provider tells.
+        """
+        if name in self.users:
+            return self.users[name]
+        told = set(groups)
+        of_groups = self.groups if self.oidc is None else self.oidc.groups
+        default = None if self.default_role is None else Grant(role=self.default_role)
+        return next((grant for group, grant in of_groups.items() if group in told), default)
+
+    def refuse_unknown_types(self, known: Collection[str]) -> None:
+        """Refuses grants for entity types that there are not: they would show nothing.
+
+        :raises UsageError: with the nearest one that there is.
+        """
+        tables = {"role": self.users, "groups": self.groups}
+        tables |= {} if self.oidc is None else {"oidc.groups": self.oidc.groups}
+        for table, found in tables.items():
+            for name, grant in found.items():
+                for entity_type in sorted(grant.entity_types or ()):
+                    if entity_type not in known:
+                        raise UsageError(
+                            f"[deltamark.serve.{table}] grants {shown(name)} the unknown entity type "
+                            f"{shown(entity_type)}{hint(entity_type, known)}."
+                        )
 
     @property
     def has_tls(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deltamark.config.serve import MASKS, OIDC, ROLE
+from deltamark.config.serve import GROUPS, MASKS, OIDC, ROLE
 from deltamark.interfaces.http.rates import REQUESTS, SIGN_INS
 from deltamark.interfaces.http.settings import (
     LOOPBACK,
@@ -17,7 +17,7 @@ from deltamark.interfaces.http.settings import (
     Proxy,
     networks_of,
 )
-from deltamark.interfaces.http.users import Role
+from deltamark.interfaces.http.users import Grant, Role
 
 USER_HEADER = "X-Forwarded-User"
 
@@ -35,8 +35,9 @@ def http_settings(given: Mapping[str, Any]) -> HttpSettings:
         names=given.get("public_host", ()),
         certificate=_file(given.get("tls_cert")),
         key=_file(given.get("tls_key")),
-        proxy=None if networks is None else Proxy(networks=networks_of(networks), header=header),
-        users={name: Role(role) for name, role in given.get(ROLE, {}).items()},
+        proxy=None if networks is None else _proxy(networks, header, given.get("groups_header")),
+        users=_grants(given.get(ROLE, {})),
+        groups=_grants(given.get(GROUPS, {})),
         default_role=None if default_role is None else Role(default_role),
         masks=_masks(given),
         oidc=_oidc(given.get(OIDC)),
@@ -57,8 +58,21 @@ def _masks(given: Mapping[str, Any]) -> MaskSettings | None:
 def _oidc(table: Mapping[str, Any] | None) -> OidcSettings | None:
     if table is None:
         return None
-    groups = {group: Role(role) for group, role in table.get("groups", {}).items()}
-    return OidcSettings(**{**table, "groups": groups})
+    return OidcSettings(**{**table, GROUPS: _grants(table.get(GROUPS, {}))})
+
+
+def _proxy(networks: str, header: str, groups_header: str | None) -> Proxy:
+    return Proxy(networks=networks_of(networks), header=header, groups_header=groups_header)
+
+
+def _grants(table: Mapping[str, Any]) -> dict[str, Grant]:
+    return {name: _grant(given) for name, given in table.items()}
+
+
+def _grant(given: str | Mapping[str, Any]) -> Grant:
+    if isinstance(given, str):
+        return Grant(role=Role(given))
+    return Grant(role=Role(given["role"]), entity_types=frozenset(given["types"]) if "types" in given else None)
 
 
 def _file(path: str | Path | None) -> Path | None:

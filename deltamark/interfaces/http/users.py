@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 from attrs import field, frozen
@@ -49,6 +50,22 @@ class SignInMethod(Enum):
     TOKEN = "token"  # noqa: S105, no secret
     PROXY = "proxy"
     OIDC = "oidc"
+
+
+@frozen(kw_only=True)
+class Grant:
+    """What a person or a group may do, and see.
+
+    :param entity_types: the only ones whose resources they see; None for all.
+    """
+
+    role: Role
+    entity_types: frozenset[str] | None = None
+
+
+def grants(given: Mapping[str, Role | Grant]) -> dict[str, Grant]:
+    """Grants by name; a role alone is one for all entity types."""
+    return {name: Grant(role=grant) if isinstance(grant, Role) else grant for name, grant in given.items()}
 
 
 @frozen(kw_only=True)

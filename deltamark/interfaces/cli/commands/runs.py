@@ -169,15 +169,19 @@ def resume(
         names, job = TaskNames.of(engine.configuration), engine.run(run).job
         if not dry_run:
             engine.register_channels()
-        with RunProgress(lambda task: names.shown(task, job)) as progress:
+        with (
+            traces_to(workspace.settings().traces) as traces,
+            RunProgress(lambda task: names.shown(task, job)) as progress,
+        ):
             done = _acting(engine, by, via).resume(
                 run,
                 dry_run=dry_run,
                 by=by,
                 reason=reason,
-                observer=progress,
+                observer=traces.watching(progress, job),
                 rehearsed=(lambda changes: _show_changes(changes, names, form)) if dry_run else None,
             )
+            traces.run_ended(done.number, done.state)
         if not dry_run:
             _tell_people(engine)
     _print_run(done, names, form, dry_run=dry_run)

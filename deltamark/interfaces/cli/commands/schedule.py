@@ -6,6 +6,7 @@ from threading import Event
 
 import click
 
+from deltamark.application.runs.observer import Observer
 from deltamark.application.scheduling.health import Health
 from deltamark.application.scheduling.notices import Notice, NoticeKind
 from deltamark.domain.errors import DeltamarkError
@@ -18,6 +19,7 @@ from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.times import shown_time
 from deltamark.interfaces.documents import health_document, notice_document
 from deltamark.interfaces.notifier import notifying
+from deltamark.interfaces.traces import traces_to
 
 
 @click.command(epilog="Example: deltamark schedule --format jsonl")
@@ -45,8 +47,18 @@ def schedule(workspace: Workspace, form: Format) -> None:
         workspace.engine(create=True, reload=True, runs_code=True) as engine,
         finishing_first(stop),
         notifying(engine, say),
+        traces_to(workspace.settings().traces) as traces,
     ):
-        engine.schedule(stop, told=_print_notice if form is Format.JSONL else _say_notice)
+        show = _print_notice if form is Format.JSONL else _say_notice
+
+        def told(notice: Notice) -> None:
+            if notice.kind is NoticeKind.STARTED and notice.run is not None:
+                traces.run_started(notice.run, notice.job, notice.at)
+            show(notice)
+            if notice.kind is NoticeKind.ENDED and notice.run is not None:
+                traces.run_ended(notice.run, notice.state)
+
+        engine.schedule(stop, told=told, observer=traces.watching(Observer()))
     if form is Format.TABLE:
         say("Stopped.")
 

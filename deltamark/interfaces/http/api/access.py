@@ -11,6 +11,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import JSONBody, PathParameter
 
 from deltamark.interfaces.documents import time_of
+from deltamark.interfaces.http.api.parameters import refuse_unseen
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import TheSessions, TheTokens, TheUser
 from deltamark.interfaces.http.tokens import LONGEST, ApiToken
@@ -97,8 +98,10 @@ def _document(tokens: TheTokens, token: ApiToken) -> TokenDocument:
 
 
 @post("/tokens", opt=ADMIN, sync_to_thread=True)
-def create_token(tokens: TheTokens, data: JSONBody[NewToken]) -> NewTokenDocument:
-    """Makes an API token. Its text is shown only in this answer."""
+def create_token(tokens: TheTokens, user: TheUser, data: JSONBody[NewToken]) -> NewTokenDocument:
+    """Makes an API token. Its text is shown only in this answer. Nobody makes one that sees more than they do."""
+    asked: list[str | None] = [*data.entity_types] if data.entity_types else [None]
+    refuse_unseen(user, *asked)
     token, text = tokens.create(data.name, data.role, timedelta(days=data.days), data.entity_types)
     return {"token": text, "identifier": token.identifier, "ends_at": time_of(token.ends_at)}
 

@@ -36,6 +36,7 @@ from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.dependencies import TheDownloads, TheEngine, TheHub, TheIdempotency, TheRuns, TheUser
 from deltamark.interfaces.http.formats import FORMS, Document, Form, Rows, form_of
 from deltamark.interfaces.http.live import followed
+from deltamark.interfaces.http.masks import masked_run
 from deltamark.interfaces.http.users import Role, User
 
 OPERATOR = {ROLE: Role.OPERATOR}
@@ -131,6 +132,7 @@ IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", description="Th
 @get("/runs", opt=READER, sync_to_thread=True)
 def runs(
     engine: TheEngine,
+    user: TheUser,
     before: SomeNumber = None,
     job: Annotated[str | None, QueryParameter(description="Only of a job.")] = None,
     in_state: Annotated[TaskState | None, QueryParameter(name="state", description="Only in a state.")] = None,
@@ -139,18 +141,26 @@ def runs(
     """The runs, newest first."""
     found = list(engine.runs(before=before, job=job, state=in_state and in_state.value, limit=limit + 1))
     page = found[:limit]
-    return {"runs": [run_document(run) for run in page], "next": page[-1].number if len(found) > limit else None}
+    documents = [run_document(_seen_run(user, run)) for run in page]
+    return {"runs": documents, "next": page[-1].number if len(found) > limit else None}
+
+
+def _seen_run(user: User, run: JobRun) -> JobRun:
+    """A run as a user may see it: what its tasks say may quote values of any type."""
+    return run if user.entity_types is None else masked_run(run)
 
 
 @get("/runs/{number:int}", opt=READER, sync_to_thread=True)
-def one_run(engine: TheEngine, number: RunNumber) -> Response[RunDocument]:
+def one_run(engine: TheEngine, user: TheUser, number: RunNumber) -> Response[RunDocument]:
     """One run with its tasks. Its `ETag` is the version that decisions about it name."""
     found = engine.run(number, with_rows=False)
-    return Response(run_document(found), headers={"ETag": version_of(found), "Cache-Control": "no-store"})
+    return Response(
+        run_document(_seen_run(user, found)), headers={"ETag": version_of(found), "Cache-Control": "no-store"}
+    )
 
 
 @get("/runs/{number:int}/stream", opt={**READER, FORMS: ("event-stream",)})
-async def run_stream(engine: TheEngine, hub: TheHub, number: RunNumber) -> Stream:
+async def run_stream(engine: TheEngine, user: TheUser, hub: TheHub, number: RunNumber) -> Stream:
     """One run as it goes on, as server-sent events: the whole document whenever it changed.
 
     Event `ended` comes after the last one, and the stream ends.
@@ -159,7 +169,7 @@ async def run_stream(engine: TheEngine, hub: TheHub, number: RunNumber) -> Strea
 
     def part() -> tuple[str, bool]:
         run = engine.run(number, with_rows=False)
-        return orjson.dumps(run_document(run)).decode(), run.state is not TaskState.RUNNING
+        return orjson.dumps(run_document(_seen_run(user, run))).decode(), run.state is not TaskState.RUNNING
 
     return followed(hub, part)
 
@@ -259,7 +269,7 @@ def resume(
     record = engine.run(number, with_rows=False)
     check_version(record, if_match)
     _refuse_decision(record, user)
-    return _answered(runs.resume(number, user, reason=data.reason))
+    return _answered(_seen_run(user, runs.resume(number, user, reason=data.reason)))
 
 
 @post("/runs/{number:int}/cancel", opt=OPERATOR, sync_to_thread=True, status_code=202)
@@ -270,7 +280,7 @@ def cancel(
     record = engine.run(number, with_rows=False)
     check_version(record, if_match)
     _refuse_decision(record, user)
-    return _answered(runs.cancel(number, user, reason=data.reason))
+    return _answered(_seen_run(user, runs.cancel(number, user, reason=data.reason)))
 
 
 def _refuse_decision(run: JobRun, user: User) -> None:
@@ -278,6 +288,8 @@ def _refuse_decision(run: JobRun, user: User) -> None:
 
     :raises PermissionDeniedException: if it holds something back, and the user is none.
     """
+    if run.state is TaskState.BLOCKED:
+        _refuse_partial_sight(user)
     if run.state is TaskState.BLOCKED and not user.may(Role.REVIEWER):
         raise PermissionDeniedException(f"run {run.number} holds changes back: a reviewer accepts or drops them.")
 

@@ -126,9 +126,18 @@ def jobs(engine: TheEngine) -> list[JobDocument]:
 
 
 @get("/health", opt=READER, sync_to_thread=True)
-def health(engine: TheEngine) -> HealthDocument:
-    """Whether the schedule is kept, no connector is held back, and what is stored is fed."""
-    return health_document(engine.health())
+def health(engine: TheEngine, user: TheUser) -> HealthDocument:
+    """Whether the schedule is kept, no connector is held back, and what is stored is fed.
+
+    Problems name entity types: who may see only some reads that there are some.
+    """
+    document = health_document(engine.health())
+    if user.entity_types is not None:
+        hidden = (
+            ["there are problems that only those may read who see all entity types"] if document["problems"] else []
+        )
+        document = {**document, "problems": hidden, "unfed": []}
+    return document
 
 
 @get("/position", opt=READER, sync_to_thread=True)
@@ -138,7 +147,7 @@ def position(engine: TheEngine) -> StoreDocument:
 
 
 @get("/horizons", opt=READER, sync_to_thread=True)
-def horizons(engine: TheEngine) -> list[HorizonDocument]:
+def horizons(engine: TheEngine, user: TheUser) -> list[HorizonDocument]:
     """Up to which positions changes were discarded."""
     return [
         {
@@ -149,6 +158,7 @@ def horizons(engine: TheEngine) -> list[HorizonDocument]:
             "task": horizon.task,
         }
         for horizon in engine.horizons()
+        if user.entity_types is None or user.sees(horizon.subject)
     ]
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from litestar import Router
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 
 from deltamark.interfaces.http.console.pages import (
     access,
@@ -19,6 +23,8 @@ from deltamark.interfaces.http.console.pages import (
     schedule,
     value,
 )
+from deltamark.interfaces.http.console.pages.answers import refuse_partial_sight
+from deltamark.interfaces.http.users import User
 
 _MODULES = (
     overview,
@@ -42,4 +48,12 @@ def console() -> Router:
 
     A router of its own: an application registers the handlers of a path twice where it has more than one itself.
     """
-    return Router("/", route_handlers=[route for module in _MODULES for route in module.ROUTES])
+    routes = [route for module in _MODULES for route in module.ROUTES]
+    return Router("/", route_handlers=routes, guards=[_refuse_partial_sight])
+
+
+def _refuse_partial_sight(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Leaves the console to those who may see all entity types, also its deeds."""
+    user = connection.scope.get("user")
+    if isinstance(user, User):
+        refuse_partial_sight(user)
