@@ -15,8 +15,12 @@ from docutils.parsers.rst import Directive
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
+from deltamark.config.xml.xsd import FILE_NAME as SCHEMA
+from deltamark.config.xml.xsd import configuration_schema
+
 ROOT = Path(__file__).parent.parent.parent
 INDEX, DECISIONS = "docs/index", "docs/adr/README"
+CONFIGURATION = "docs/reference/configuration"
 MERMAID = "mermaid.tiny.js"
 
 project = "Deltamark"
@@ -72,6 +76,18 @@ def _toctree(text: str, *options: str) -> str:
     return "\n".join(("\n\n```{toctree}", ":hidden:", *options, "", *pages, "```\n")) if pages else ""
 
 
+def add_schema(app: Sphinx, page: str, source: list[str]) -> None:
+    """Leads from the reference of configurations to their schema, which only the site has as a file."""
+    if page == CONFIGURATION:
+        source[0] += f'\nThe schema itself, for editors: <a href="{SCHEMA}">{SCHEMA}</a>.\n'
+
+
+def write_schema(app: Sphinx, fault: Exception | None) -> None:
+    """Writes the schema beside the reference of configurations."""
+    if fault is None:
+        (Path(app.outdir) / CONFIGURATION).with_name(SCHEMA).write_text(configuration_schema(), "utf-8")
+
+
 def add_mermaid(app: Sphinx, page: str, template: str, context: dict[str, object], tree: nodes.document | None) -> None:
     """Loads Mermaid on the pages that have a diagram."""
     if tree is not None and any('class="mermaid"' in raw.astext() for raw in tree.findall(nodes.raw)):
@@ -84,4 +100,6 @@ def setup(app: Sphinx) -> None:
     for language in ("csv", "crontab"):
         app.add_lexer(language, TextLexer)
     app.connect("source-read", add_navigation)
+    app.connect("source-read", add_schema)
+    app.connect("build-finished", write_schema)
     app.connect("html-page-context", add_mermaid)

@@ -14,6 +14,7 @@ import pytest
 from attrs import define, field
 
 from deltamark import __version__
+from deltamark.config.xml.xsd import configuration_schema
 from tests.docs.pages import PAGES, ROOT, blocks_of
 
 COMMAND = re.search(r"^site:.*\n\t\$\(BIN\)/python (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
@@ -115,6 +116,13 @@ def test_every_link_within_the_site_leads_to_a_file_and_an_anchor(site: Path) ->
 
 def test_the_first_page_of_the_site_leads_to_the_index_of_the_documentation(site: Path) -> None:
     assert page_of(site / "index.html").linked == ["docs/index.html"]
+
+
+def test_the_reference_of_configurations_leads_to_their_schema(site: Path) -> None:
+    page = site / "docs" / "reference" / "configuration.html"
+
+    assert "deltamark.xsd" in page_of(page).linked
+    assert (page.parent / "deltamark.xsd").read_text("utf-8") == configuration_schema()
 
 
 def test_the_site_names_the_version(site: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from deltamark import ConfigurationError
 from deltamark.config.settings import load_settings
 from deltamark.interfaces.http.rates import Rate
+from deltamark.interfaces.http.reports import ReportKind, Reports
 from deltamark.interfaces.http.settings_of_file import http_settings
-from deltamark.interfaces.http.users import Grant, Role
+from deltamark.interfaces.http.users import Grant, Role, SignInMethod, User
 from tests.web.conftest import OWN, NewSite, Site
 
 ROUTES = ("GET /access", "POST /access/tokens", "POST /access/tokens/none/revoke", "POST /access/sessions/none/end")
@@ -144,6 +146,32 @@ def test_what_is_watched_of_the_store_is_bounded(site: Site) -> None:
     text = site.signed_in().get("/metrics").text
     for name in ("store_bytes", "dirty_resources", "consumer_lag_changes", "schedule_overdue_seconds"):
         assert f"# TYPE deltamark_{name} gauge" in text, name
+
+
+class Printing(Reports):
+    """Makes reports that say that the log was verified, well or not."""
+
+    def __init__(self, status: int) -> None:
+        said = f"echo 'The log ends at position 42, with digest x.' >&2; exit {status}"
+        super().__init__(("sh", "-c", said), {}, lambda: datetime(2026, 11, 30, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(("status", "well"), [(0, "1.0"), (4, "0.0"), (1, None)])
+def test_the_last_verification_is_watched(new_site: NewSite, status: int, well: str | None) -> None:
+    reports = Printing(status)
+    site = new_site(given={"reports": reports})
+    ann = site.signed_in()
+    reports.verify(User(name="ann", role=Role.ADMIN, method=SignInMethod.LINK)).process.wait()
+    while reports.all(ReportKind.VERIFICATION)[0].is_going_on:
+        pass
+    text = ann.get("/metrics").text
+    label = '{subject="the log and the state"}'
+    if well is None:
+        assert label not in text
+    else:
+        assert f"deltamark_verified_well{label} {well}\n" in text
+        assert f"deltamark_verified_position{label} 42.0\n" in text
+        assert f"deltamark_verified_timestamp_seconds{label} 1.7" in text
 
 
 SETTINGS = """[deltamark.serve]

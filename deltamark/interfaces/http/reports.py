@@ -26,6 +26,7 @@ MOST_KEPT = 20
 MOST_AT_ONCE = 2
 _PATIENCE_S = 60
 _SAID = 4_000
+_END = re.compile(rb"The log ends at position ([0-9]+),")
 _PROGRESS = re.compile(rb"progress: ([0-9]+) of ([0-9]+)\n")
 
 
@@ -81,6 +82,12 @@ class Report:
     def words(self) -> str:
         """What its process said about it, without the progress."""
         return _PROGRESS.sub(b"", self._end_of(self.said)).decode("utf-8", "replace").strip()
+
+    @property
+    def verified_to(self) -> int | None:
+        """The position at which the log ended that was verified; None where that is not known."""
+        found = _END.search(self._end_of(self.said))
+        return int(found[1]) if found else None
 
     def documents(self) -> Iterator[dict[str, Any]]:
         """The rows that were printed, read a little at a time."""
