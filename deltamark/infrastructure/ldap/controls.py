@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from deltamark.infrastructure.ldap import ber
 
@@ -26,7 +27,7 @@ OBJECT_SECURITY = 0x1
 INCREMENTAL_VALUES = 0x80000000
 
 _REFRESH_ONLY = 1
-_STATE_DELETE = 3
+_STATE_DELETE, _ADDED_OR_MODIFIED = 3, b"\x01\x02"
 _UUID_SIZE, _UUID_BEGIN = 16, b"\x04\x10"
 _STATE_SIZE, _STATE_BEGIN = 23, b"\x30\x15\x0a\x01"
 """How the state of an entry is encoded that has no cookie."""
@@ -136,6 +137,23 @@ class SyncState(Answer):
     def entry_uuid(self) -> str:
         """The entry."""
         return str(uuid.UUID(bytes=self._identity))
+
+
+def all_added(answers: Sequence[Sequence[tuple[str, bool, bytes | None]]]) -> bool:
+    """Whether each entry has one control, in the usual form, which says that it was added or modified.
+
+    Where it has not, the controls are read one by one.
+    """
+    try:
+        states = b"".join([value for ((oid, _, value),) in answers if oid == SYNC_STATE and len(value) == _STATE_SIZE])  # type: ignore[arg-type, misc]  # None is no bytes: TypeError
+    except (TypeError, ValueError):
+        return False
+    usual = {**dict(enumerate(_STATE_BEGIN)), **dict(enumerate(_UUID_BEGIN, start=len(_STATE_BEGIN) + 1))}
+    return (
+        len(states) == len(answers) * _STATE_SIZE
+        and all(states[place::_STATE_SIZE] == bytes([byte]) * len(answers) for place, byte in usual.items())
+        and not states[len(_STATE_BEGIN) :: _STATE_SIZE].translate(None, _ADDED_OR_MODIFIED)
+    )
 
 
 class SyncDone(Answer):

@@ -27,12 +27,14 @@ from deltamark.infrastructure.ldap.session import (
     EVERY_ENTRY,
     Attributes,
     Entry,
+    RawEntry,
     Refused,
     Search,
     Session,
     opened,
 )
 from deltamark.infrastructure.ldap.tables import (
+    Bulk,
     EntryTable,
     LinkTable,
     RowMaker,
@@ -230,8 +232,9 @@ def _first_cookie(directory: _Directory) -> bytes | None:
 def _read_pages(directory: _Directory, tables: Sequence[EntryTable], rows: Rows) -> None:
     for table in tables:
         maker = RowMaker(table, directory.schema, rows)
-        for entry in directory.session.pages(directory.base_of(table), table.searched, _attributes(table)):
-            _add(table, maker, directory.session.completed(entry, lambda ranged: ranged.dn), rows)
+        for raw in directory.session.bulks_of_pages(directory.base_of(table), table.searched, _attributes(table)):
+            _add_all(directory, table, maker, raw, rows)
+        maker.finish()
 
 
 def _read_with_places(
@@ -241,14 +244,35 @@ def _read_with_places(
     for table in tables:
         maker = RowMaker(table, directory.schema, rows)
         refresh = _Refresh(directory, directory.base_of(table), table.searched, _attributes(table), None)
-        for entry in refresh.entries():
-            _add(table, maker, entry, rows)
+        for raw in refresh.bulks():
+            _add_all(directory, table, maker, raw, rows)
+        maker.finish()
         cookies[table.name] = refresh.cookie
     return SourcePlace(cookie=sealed(cookies), guard=directory.guard, scope=ask.scope)
 
 
 def _attributes(table: EntryTable) -> list[str]:
     return [*table.attributes, ENTRY_UUID, *(link.attribute for link in table.links)]
+
+
+def _add_all(
+    directory: _Directory, table: EntryTable, maker: RowMaker, entries: Sequence[RawEntry], rows: Rows
+) -> None:
+    """Adds the rows of entries, and their links."""
+    bulk = Bulk.of(entries)
+    if bulk is None:
+        maker.finish()
+        for raw in entries:
+            _add(table, maker, directory.session.completed(directory.session.entry(raw), lambda whole: whole.dn), rows)
+        return
+    maker.add_all(bulk)
+    if table.links:
+        identities = [
+            _identity_of(name, listed)
+            for (name, _, _), listed in zip(entries, bulk.values(ENTRY_UUID.lower()), strict=True)
+        ]
+        for link in table.links:
+            rows.add_links(link, identities, bulk.values(link.attribute.lower()))
 
 
 def _add(table: EntryTable, maker: RowMaker, entry: Entry, rows: Rows, *, replaced: bool = False) -> None:
@@ -266,10 +290,13 @@ def _add(table: EntryTable, maker: RowMaker, entry: Entry, rows: Rows, *, replac
 
 
 def _identity(entry: Entry) -> str:
-    value = entry.first(ENTRY_UUID)
-    if value is None:
-        raise ValueError(f"the server gave {entry.dn} without its entryUUID, or the user may not read it")
-    return value.decode().lower()
+    return _identity_of(entry.dn, entry.attributes.get(ENTRY_UUID.lower()))
+
+
+def _identity_of(dn: str, values: Sequence[bytes] | None) -> str:
+    if not values:
+        raise ValueError(f"the server gave {dn} without its entryUUID, or the user may not read it")
+    return values[0].decode().lower()
 
 
 class _Refresh:
@@ -300,6 +327,11 @@ class _Refresh:
 
         :raises PlaceLost: if the server no longer knows what was deleted since the cookie.
         """
+        for bulk in self.bulks():
+            yield from map(self._directory.session.entry, bulk)
+
+    def bulks(self) -> Iterator[list[RawEntry]]:
+        """Yields the same as the library gives them, many at once."""
         end = Search()
         yield from self._read(end)
         if end.unread and (self._since is not None or not _done_cookie(end)):
@@ -313,23 +345,31 @@ class _Refresh:
                 raise PlaceLost(problem) from None
         self._finish(end)
 
-    def _read(self, end: Search) -> Iterator[Entry]:
+    def _read(self, end: Search) -> Iterator[list[RawEntry]]:
         self.found.clear()
         self.deleted.clear()
         request = controls.sync_request(self._since)
-        for entry in self._directory.session.search(
+        for bulk in self._directory.session.bulks(
             self._base, self._filter, self._attributes, controls=[request], end=end
         ):
-            answers = entry.answers
-            state = answers[0] if len(answers) == 1 else next((one for one in answers if type(one) is SyncState), None)
-            if type(state) is not SyncState:
-                raise ValueError(f"the server gave {entry.dn} without its state")
-            if state.deleted:
-                self.deleted.append(state.entry_uuid)
-            elif entry.attributes:
-                if self._since is not None:
-                    self.found.add(state.entry_uuid)
-                yield entry
+            have_attributes = all(attributes for _, attributes, _ in bulk)
+            if self._since is None and have_attributes and controls.all_added([answers for _, _, answers in bulk]):
+                yield bulk
+            else:
+                yield [raw for raw in bulk if self._is_there(raw)]
+
+    def _is_there(self, raw: RawEntry) -> bool:
+        """Notes the state of an entry; says whether its attributes came."""
+        dn, attributes, _ = raw
+        answers = self._directory.session.answers(raw)
+        state = next((answer for answer in answers if type(answer) is SyncState), None)
+        if state is None:
+            raise ValueError(f"the server gave {dn} without its state")
+        if state.deleted:
+            self.deleted.append(state.entry_uuid)
+        elif attributes and self._since is not None:
+            self.found.add(state.entry_uuid)
+        return bool(attributes) and not state.deleted
 
     def _finish(self, end: Search) -> None:
         done = next((answer for answer in end.answers if isinstance(answer, SyncDone)), None)

@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -36,6 +37,8 @@ _TIMEOUT = 60
 _PAGE_SIZE = 1000
 _MOST_ENTRIES = 10_000_000
 _LARGEST_VALUE = 1 << 20
+_BULK, _BULK_BYTES = 64, 256 << 10
+"""How many entries are handed on at once, at most, and by their size: few, so that their memory is used again."""
 MOST_EMPTY_PAGES = 1000
 _METHODS = ("simple", "external", "gssapi")
 _PORTS = {"ldap": 389, "ldaps": 636}
@@ -47,6 +50,8 @@ _NO_MODULE = "no mechanism available"
 
 Attributes = dict[str, list[bytes]]
 """Values by the name of their attribute, in lower case."""
+RawEntry = tuple[str, dict[str, list[bytes]], Sequence[tuple[str, bool, bytes | None]]]
+"""An entry as the library gives it: its name, its values by the names that the server writes, and its controls."""
 
 
 @define(eq=False)
@@ -207,7 +212,8 @@ class _Connection(SimpleLDAPObject):  # type: ignore[misc]  # it has no types
 
     def next_message(self, search: int, timeout: float, reads_messages: bool) -> tuple[int, Any, Any]:
         """The next message of a search: its kind, what it holds, and the controls of a result."""
-        kind, data, _, answers = self._ldap_call(self._l.result4, search, 0, timeout, 1, int(reads_messages), 0)
+        # One thread uses it, so that it needs no lock of the library, which costs as much as an entry.
+        kind, data, _, answers = self._l.result4(search, 0, timeout, 1, int(reads_messages), 0)
         return kind, data, answers
 
 
@@ -427,31 +433,102 @@ class Session:
         :raises Refused: if the result is any but success.
         :raises SourceUnreachable: if the connection ends, or more comes than is allowed.
         """
+        for bulk in self.bulks(base, filtered, attributes, scope=scope, controls=controls, end=end):
+            yield from map(self.entry, bulk)
+
+    def bulks(
+        self,
+        base: str,
+        filtered: str,
+        attributes: Sequence[str],
+        *,
+        scope: int = SUBTREE,
+        controls: Iterable[Request] = (),
+        end: Search | None = None,
+    ) -> Iterator[list[RawEntry]]:
+        """Yields the entries of one search as the library gives them, many at once (see `search`)."""
         end = end if end is not None else Search()
-        try:
+        yield from self._received(base, self._sent(base, scope, filtered, attributes, controls, end), end)
+
+    def _sent(
+        self,
+        base: str,
+        scope: int,
+        filtered: str,
+        attributes: Sequence[str],
+        controls: Iterable[Request],
+        end: Search,
+    ) -> int:
+        """Sends a search; gives its number."""
+        with self._understood(base):
             connection = self._isolated_connection() if end.reads_messages else self._connection
-            message = connection.search_ext(
+            message: int = connection.search_ext(
                 base, scope, filtered, list(attributes) or ["1.1"], serverctrls=list(controls)
             )
+        return message
+
+    def _received(self, base: str, message: int, end: Search) -> Iterator[list[RawEntry]]:
+        """Yields the entries of a search that was sent."""
+        bulk: list[RawEntry] = []
+        size, most, timeout = 1, self._most, self._timeout
+        connection: Any = self._isolated if end.reads_messages else self._connection
+        with self._understood(base):
+            next_message = connection.next_message
             while True:
-                kind, data, answers = connection.next_message(message, self._timeout, False)
+                kind, data, answers = next_message(message, timeout, False)
                 if kind == _LAST:
                     end.answers = _decoded(answers)
-                    return
+                    break
                 self._read += 1
-                if self._read > self._most:
+                if self._read > most:
                     raise self._too_many()
                 if kind == _ENTRY:
-                    for dn, values, controls_of_entry in data:
-                        yield self._entry(dn, values, _decoded(controls_of_entry))
-                    continue
-                if kind == ldap.RES_INTERMEDIATE:
+                    bulk += data
+                    if len(bulk) >= size:
+                        size = self._following_size(bulk)
+                        yield bulk
+                        bulk = []
+                elif kind == ldap.RES_INTERMEDIATE:
                     end.unread += not end.reads_messages
                     end.messages += [SyncInfo(value or b"") for oid, value, _ in data if oid == SYNC_INFO]
-                    continue
-                if kind == ldap.RES_SEARCH_REFERENCE:
+                elif kind == ldap.RES_SEARCH_REFERENCE:
                     end.references += 1
                     self.references += 1
+        if bulk:
+            self._following_size(bulk)
+            yield bulk
+
+    def _following_size(self, bulk: Sequence[RawEntry]) -> int:
+        """How many entries are handed on at once after these, so that they take the same memory whatever they hold.
+
+        :raises SourceUnreachable: if a value is too large.
+        """
+        listed = chain.from_iterable([values.values() for _, values, _ in bulk])
+        size = sum(map(len, chain.from_iterable(listed)))
+        if size > _LARGEST_VALUE:
+            for dn, attributes, _ in bulk:
+                for name, values in attributes.items():
+                    self._check_size(dn, name, values)
+        return max(1, min(_BULK, _BULK_BYTES * len(bulk) // max(size, 1)))
+
+    def _check_size(self, dn: str, name: str, values: Sequence[bytes]) -> None:
+        largest = max(map(len, values), default=0)
+        if largest > _LARGEST_VALUE:
+            raise SourceUnreachable(
+                f"{self.server.address} gave {name} of {dn}, which has {largest:,} bytes, and at most "
+                f"{_LARGEST_VALUE:,} are read",
+                f"Leave {name} out of the mapping.",
+            )
+
+    @contextmanager
+    def _understood(self, base: str) -> Iterator[None]:
+        """Says why an answer cannot be used.
+
+        :raises Refused: if it is a result other than success.
+        :raises SourceUnreachable: if it is no answer.
+        """
+        try:
+            yield
         except ldap.LDAPError as error:
             raise self._refused(error, base) from error
         except _NOT_DECODED as error:
@@ -497,28 +574,50 @@ class Session:
         :raises Refused: if the result of a page is any but success.
         :raises SourceUnreachable: if the connection ends, or the pages never end.
         """
-        cookie = b""
+        for bulk in self.bulks_of_pages(base, filtered, attributes, controls):
+            yield from map(self.entry, bulk)
+
+    def bulks_of_pages(
+        self,
+        base: str,
+        filtered: str,
+        attributes: Sequence[str],
+        controls: Sequence[Request] = (),
+    ) -> Iterator[list[RawEntry]]:
+        """Yields the entries of pages as the library gives them, many at once (see `pages`).
+
+        A page is asked for before the end of the one before it is handed on: the server works meanwhile.
+        """
         first_of_pages: set[str] = set()
-        empty = 0
+        empty, cookie = 0, b""
+        waiting: list[RawEntry] = []
         while True:
             end = Search()
+            asked = (*controls, paged(self.page_size, cookie))
+            message = self._sent(base, SUBTREE, filtered, attributes, asked, end)
+            if waiting:
+                yield waiting
+                waiting = []
             count = 0
-            for entry in self.search(
-                base, filtered, attributes, controls=(*controls, paged(self.page_size, cookie)), end=end
-            ):
-                if count == 0:
-                    if entry.dn in first_of_pages:
-                        raise self._broken(f"gives {entry.dn} on several pages, so its pages do not end")
-                    first_of_pages.add(entry.dn)
-                count += 1
-                yield entry
+            for bulk in self._received(base, message, end):
+                if waiting:
+                    yield waiting
+                elif count == 0:
+                    first = bulk[0][0]
+                    if first in first_of_pages:
+                        raise self._broken(f"gives {first} on several pages, so its pages do not end")
+                    first_of_pages.add(first)
+                count += len(bulk)
+                waiting = bulk
             empty = 0 if count else empty + 1
             if empty > MOST_EMPTY_PAGES:
                 raise self._broken(f"gave {MOST_EMPTY_PAGES:,} empty pages one after another")
             answer = next((one for one in end.answers if one.controlType == PAGED), None)
             cookie = answer.cookie if isinstance(answer, PagedAnswer) else b""
             if not cookie:
-                return
+                break
+        if waiting:
+            yield waiting
 
     def completed(self, entry: Entry, locate: Callable[[Entry], str], controls: Sequence[Request] = ()) -> Entry:
         """An entry with all values of attributes of which the server gave a range.
@@ -550,23 +649,30 @@ class Session:
             "If the directory is that large, raise max_entries of the connection.",
         )
 
-    def _entry(self, dn: str, values: dict[str, list[bytes]], answers: tuple[Answer, ...]) -> Entry:
+    def entry(self, raw: RawEntry) -> Entry:
+        """An entry with its attributes in lower case, and the controls that are known (see `answers`)."""
+        dn, values, _ = raw
         attributes, names = {}, self._names
         for name, listed in values.items():
-            for value in listed:
-                if len(value) > _LARGEST_VALUE:
-                    raise SourceUnreachable(
-                        f"{self.server.address} gave {name} of {dn}, which has {max(map(len, listed)):,} bytes, and at "
-                        f"most {_LARGEST_VALUE:,} are read",
-                        f"Leave {name} out of the mapping.",
-                    )
             key = names.get(name)
             if key is None:
                 key = name.lower()
                 if len(names) < _MOST_NAMES:  # a server may give any number of ranges
                     names[name] = key
             attributes[key] = listed
-        return Entry(dn, attributes, answers)
+        return Entry(dn, attributes, self.answers(raw))
+
+    def answers(self, raw: RawEntry) -> tuple[Answer, ...]:
+        """The controls of an entry that are known.
+
+        :raises Refused: if one is not, and must be.
+        :raises SourceUnreachable: if one cannot be read.
+        """
+        dn, _, encoded = raw
+        if not encoded:
+            return ()
+        with self._understood(dn):
+            return _decoded(encoded)
 
     def _broken(self, problem: str) -> SourceUnreachable:
         return SourceUnreachable(f"{self.server.address} {problem}", _AGAIN)
