@@ -1,4 +1,4 @@
-"""The reading of directories: slapd as a whole, a domain by DirSync.
+"""The reading of directories: slapd as a whole, a domain by DirSync, each beside a bare client.
 
 It needs the servers of the tests (`make servers`), and root for the domain controller.
 """
@@ -10,34 +10,38 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Bench, Goal
-from benchmarks.measure import ROUNDS, Measure, WorkFailed, measure, report
-from deltamark.application.ports.sources import Question, Reached, Tables, WantedTable
+from benchmarks.measure import ROUNDS, Measure, WorkFailed, measure, report, report_samples
+from deltamark import Engine, TaskState
+from deltamark.application.ports.sources import Question, Reached, SourcePlace, Tables, WantedTable
 from deltamark.domain.secrets import Secret
+from deltamark.domain.sources.places import DeliveryKind
+from tests.scenarios.directory_source import configuration
 from tests.servers import samba, slapd
 
 PART = "directories"
-USERS = 2_000
+SOME_ENTRIES = 20_000
+USERS, ALL_USERS = 2_000, 20_000
 ATTRIBUTES = ("entryUUID", "uid", "cn", "sn", "givenName", "mail", "telephoneNumber", "departmentNumber", "title")
 PEOPLE = f"ou=people,{slapd.SUFFIX}"
-TIMES, OVER_THE_SERVER_S, ABOVE_IDLE_MIB = 2.0, 1.0, 40
 CHANGES = 100
+TIMES, OVER_THE_SERVER_S, ABOVE_IDLE_MIB, UNCHANGED_S, SOME_ENTRIES_S, USERS_S = 2.0, 1.0, 40, 0.3, 1.5, 1.5
 
 
-def delivered(folder: Path, ask: Question, reading: Callable[[Tables], Reached]) -> tuple[Reached, int]:
-    """Reads into a delivery, which is thrown away; gives the number of its rows too."""
+def delivered(folder: Path, ask: Question, reading: Callable[[Tables], Reached]) -> tuple[Reached, dict[str, Path]]:
+    """Reads into a delivery, whole on disk; gives its tables too."""
     from deltamark.infrastructure.deliveries.folder import DeliveryFolder
     from deltamark.infrastructure.extracts.folder import FolderExtracts
 
     deliveries = DeliveryFolder(folder, lambda path, options: FolderExtracts(path, options=options))
     with deliveries.draft("benchmark", ask.connection, ask.tables, run=1, task=1) as draft:
         reached = reading(draft)
-        return reached, sum(draft._rows.values())
+        delivery = draft.finish(DeliveryKind.SNAPSHOT, None, ask.scope, reached)
+    return reached, {name: folder / ask.connection / "1-1" / f"{name}.parquet" for name in delivery.tables}
 
 
 def directory_question(address: str, object_class: str = "inetOrgPerson") -> Question:
@@ -70,33 +74,6 @@ def domain_question(authority: Path) -> Question:
     )
 
 
-class ServerTime:
-    """The seconds that pass within the LDAP library: the server's, and those of decoding its answers."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    @contextmanager
-    def measured(self) -> Iterator[None]:
-        """Measures within a block."""
-        from ldap.ldapobject import SimpleLDAPObject
-
-        call = SimpleLDAPObject._ldap_call
-
-        def timed(library: Any, *arguments: Any, **options: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                return call(library, *arguments, **options)
-            finally:
-                self.seconds += time.perf_counter() - began
-
-        SimpleLDAPObject._ldap_call = timed
-        try:
-            yield
-        finally:
-            SimpleLDAPObject._ldap_call = call
-
-
 def read(address: str, entries: str) -> None:
     """Reads slapd as a whole.
 
@@ -107,34 +84,80 @@ def read(address: str, entries: str) -> None:
     ask = directory_question(address)
     unit = directory_question(address, "organizationalUnit")
     with tempfile.TemporaryDirectory() as name:
-        delivered(Path(name), unit, lambda into: LdapDirectory().snapshot(unit, into))
+        delivered(Path(name) / "unit", unit, lambda into: LdapDirectory().snapshot(unit, into))
+        tables: dict[str, Path] = {}
 
-    def work() -> None:
-        with tempfile.TemporaryDirectory() as name:
-            _, rows = delivered(Path(name), ask, lambda into: LdapDirectory().snapshot(ask, into))
-            assert rows == int(entries)
+        def work() -> None:
+            _, found = delivered(Path(name) / "all", ask, lambda into: LdapDirectory().snapshot(ask, into))
+            tables.update(found)
 
-    report(work)
+        report(work)
+        _check(tables["Person"], int(entries))
+
+
+def _check(path: Path, entries: int) -> None:
+    """Sees that what was read is what was loaded."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    read = pq.read_table(path)
+    assert read.num_rows == entries, f"{read.num_rows} of {entries} entries were read"
+    for number in {0, 1, entries // 2, entries - 1}:
+        (row,) = read.filter(pc.equal(read["uid"], f"p{number}")).to_pylist()
+        expected = {"cn": f"Person {number}", "telephoneNumber": f"+33 1 {number:08}", "title": f"Title {number % 31}"}
+        assert expected.items() <= row.items(), row
+
+
+def read_unchanged(address: str) -> None:
+    """Reads slapd, and then what changed since, which is nothing, some times."""
+    from deltamark.infrastructure.ldap.directory import LdapDirectory
+
+    ask, source = directory_question(address), LdapDirectory()
+    with tempfile.TemporaryDirectory() as name:
+        place = delivered(Path(name), ask, lambda into: source.snapshot(ask, into))[0].place
+        samples = []
+        for _ in range(ROUNDS):
+            assert place is not None
+            since: SourcePlace = place
+            began = time.perf_counter()
+            reached, _ = delivered(Path(name), ask, lambda into: source.changes(ask, since, into))  # noqa: B023
+            samples.append(time.perf_counter() - began)
+            place = reached.place
+    report_samples(samples)
 
 
 def measure_slapd(bench: Bench, folder: Path, entries: int) -> None:
     """Reads slapd as a whole, in turn with `ldapsearch`."""
-    server = slapd.Slapd(folder / "slapd", database="maxsize 4294967296")
+    server = slapd.Slapd(folder / f"slapd-{entries}", database="maxsize 4294967296")
     try:
         server.load(_people(entries))
-        searched, ours = [], []
+        searched: list[tuple[float, float]] = []
+        ours: list[Measure] = []
         for _ in range(ROUNDS):
             searched.append(_ldapsearch(server, folder / "found.ldif"))
             ours.append(measure("read-directory", server.address, str(entries), rounds=1))
+        unchanged = measure("read-unchanged-directory", server.address, rounds=1)
     finally:
         server.stop()
     own = Measure([one.seconds for one in ours], max(one.megabytes for one in ours))
+    bare, worked = (Measure([pair[place] for pair in searched], 0) for place in (0, 1))
+    name = f"slapd, {entries:,} entries with {len(ATTRIBUTES)} attributes, into a delivery"
+    goal = Goal("ratio", at_most=TIMES) if entries > SOME_ENTRIES else Goal("value", at_most=SOME_ENTRIES_S)
+    shared: dict[str, Any] = {"count": entries, "things": "entries"}
+    limit = ("ldapsearch with pages of 1,000, into a file", bare)
+    bench.add(PART, name, own, limit=limit, goal=goal, **shared)
     bench.add(
-        PART, f"slapd with {len(ATTRIBUTES)} attributes, into a delivery", own, count=entries, things="entries",
-        limit=("ldapsearch with pages of 1,000, into a file", Measure([took for took, _ in searched], 0)),
-        goal=Goal("ratio", at_most=TIMES),
+        PART,
+        f"{name}: processor time",
+        [one.cpu_samples[0] for one in ours],
+        limit=("that of ldapsearch", worked),
+        **shared,
+    )
+    bench.add(
+        PART, f"{name}: memory above that of the idle process", [one.megabytes - one.idle_megabytes for one in ours],
+        unit="MB", goal=Goal("value", at_most=ABOVE_IDLE_MIB * 1.048576),
     )  # fmt: skip
-    bench.add(PART, "ldapsearch, processor time", [worked for _, worked in searched], count=entries, things="entries")
+    bench.add(PART, f"slapd, nothing changed among {entries:,}", unchanged, goal=Goal("value", at_most=UNCHANGED_S))
 
 
 def _people(count: int) -> str:
@@ -154,9 +177,14 @@ def _people(count: int) -> str:
 def _ldapsearch(server: slapd.Slapd, into: Path) -> tuple[float, float]:
     command = ["ldapsearch", "-LLL", "-x", "-H", server.address, "-D", slapd.ADMINISTRATOR, "-w", slapd.PASSWORD]
     command += ["-b", slapd.SUFFIX, "-E", "pr=1000/noprompt", "(objectClass=inetOrgPerson)", *ATTRIBUTES]
-    began, before = time.perf_counter(), _of_children()
     with into.open("wb") as output:
-        subprocess.run(command, stdout=output, check=True)
+        return _timed(command, output)
+
+
+def _timed(command: Sequence[str], output: Any) -> tuple[float, float]:
+    """Runs a program; gives its seconds, and those of the processor."""
+    began, before = time.perf_counter(), _of_children()
+    subprocess.run(command, stdout=output, check=True)
     return time.perf_counter() - began, _of_children() - before
 
 
@@ -167,39 +195,83 @@ def _of_children() -> float:
 
 
 def measure_domain(bench: Bench, folder: Path, users: int) -> None:
-    """Rounds of changes of a domain, read by DirSync."""
+    """Reads a domain as a whole, and follows its changes into a store, beside a bare client that asks for the same."""
     from deltamark.infrastructure.ldap.active_directory import ActiveDirectory
 
     with samba.domain_controller(folder / "dc", folder / "template") as controller:
         import ldap
 
-        names = controller.load(users)
-        client, source, ask = controller.client(), ActiveDirectory(), domain_question(controller.authority)
-        reached, took, served, rows = _read(folder, ask, lambda into: source.snapshot(ask, into))
-        name = f"Samba, {users:,} users, a group of all"
-        bench.add(PART, name, [took], count=rows)
-        bench.add(PART, f"{name}: over the server's own time", [took - served])
-        over, totals = [], []
-        for number in range(ROUNDS):
-            for dn in names[:CHANGES]:
-                client.modify_s(dn, [(ldap.MOD_REPLACE, "department", [f"D{number}".encode()])])
-            place = reached.place
-            assert place is not None
-            reached, took, served, rows = _read(folder, ask, lambda into: source.changes(ask, place, into))  # noqa: B023
-            assert rows == CHANGES
-            over.append(took - served)
-            totals.append(took)
-        goal = Goal("value", at_most=OVER_THE_SERVER_S)
-        bench.add(PART, f"Samba, {CHANGES} changes", totals, count=CHANGES, things="changes")
-        bench.add(PART, f"Samba, {CHANGES} changes: over the server's own time", over, goal=goal)
+        few = min(USERS, users)
+        names = controller.load(few)
+        source, ask = ActiveDirectory(), domain_question(controller.authority)
+        samples = []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            delivered(folder / "deliveries", ask, lambda into: source.snapshot(ask, into))
+            samples.append(time.perf_counter() - began)
+        bench.add(
+            PART, f"Samba, {few:,} users and a group of all, into a delivery", samples, count=few, things="users",
+            goal=Goal("value", at_most=USERS_S),
+        )  # fmt: skip
+        if users > few:
+            names += controller.load(users, first=few)
+        settings = {**ask.settings, "password": Secret(samba.PASSWORD)}
+        config = configuration(
+            "ActiveDirectory", "objectGUID", user="user", group="group", name="sAMAccountName", named_by="Guid"
+        )
+        rounds = []
+        with Engine.open(
+            f"sqlite:///{folder / 'store.db'}",
+            configuration=config,
+            export_output=folder / "files",
+            connections={"Source": settings},
+        ) as engine:
+            began = time.perf_counter()
+            first = engine.run_job("Everything")
+            assert first.state in (TaskState.COMPLETED, TaskState.WARNING), first  # members that are no users wait
+            name = f"Samba, {users:,} users"
+            bench.add(PART, f"{name}, read as a whole and applied", [time.perf_counter() - began])
+            client = controller.client()
+            for number in range(ROUNDS):
+                cookie = _asked(client, None)[1]
+                for dn in names[:CHANGES]:
+                    client.modify_s(dn, [(ldap.MOD_REPLACE, "mail", [f"m{number}@meridian.example".encode()])])
+                began = time.perf_counter()
+                found, _ = _asked(client, cookie)
+                served = time.perf_counter() - began
+                assert found == CHANGES, found
+                began = time.perf_counter()
+                run = engine.run_job("Changes")
+                rounds.append((time.perf_counter() - began, served))
+                assert run.counts.updated == CHANGES, run
+        bench.add(PART, f"{name}: {CHANGES} changes, read and applied", [took for took, _ in rounds])
+        bench.add(PART, f"{name}: {CHANGES} changes, a bare request by DirSync", [served for _, served in rounds])
+        bench.add(
+            PART, f"{name}: {CHANGES} changes, over the bare request", [took - served for took, served in rounds],
+            goal=Goal("value", at_most=OVER_THE_SERVER_S),
+        )  # fmt: skip
 
 
-def _read(folder: Path, ask: Question, reading: Callable[[Tables], Reached]) -> tuple[Reached, float, float, int]:
-    server = ServerTime()
-    began = time.perf_counter()
-    with server.measured():
-        reached, rows = delivered(folder / "deliveries", ask, reading)
-    return reached, time.perf_counter() - began, server.seconds, rows
+def _asked(client: Any, cookie: bytes | None) -> tuple[int, bytes]:
+    """Asks for changes by DirSync and nothing else; gives their number, and the next cookie."""
+    import ldap
+
+    from deltamark.infrastructure.ldap import controls
+
+    count = 0
+    while True:
+        asked = "(|(objectClass=user)(objectClass=group))" if cookie is not None else "(objectClass=domainDNS)"
+        request = controls.dirsync(controls.INCREMENTAL_VALUES, 1 << 20, cookie or b"")
+        message = client.search_ext(
+            samba.DOMAIN, ldap.SCOPE_SUBTREE, asked, ["objectGUID", "sAMAccountName", "mail", "member", "name"],
+            serverctrls=[request, controls.extended_dn()],
+        )  # fmt: skip
+        _, entries, _, answers = client.result3(message, resp_ctrl_classes=controls.RESPONSES)
+        count += len(entries)
+        (answer,) = [one for one in answers if isinstance(one, controls.DirSyncAnswer)]
+        cookie = answer.cookie
+        if not answer.more:
+            return count, cookie
 
 
 def measure_part(bench: Bench) -> None:
@@ -208,8 +280,9 @@ def measure_part(bench: Bench) -> None:
     if missing:
         raise WorkFailed(f"{', '.join(missing)} not found: make servers")
     with tempfile.TemporaryDirectory(dir=bench.folder) as name:
-        measure_slapd(bench, Path(name), bench.people)
-        measure_domain(bench, Path(name), min(USERS, bench.people))
+        for entries in sorted({min(SOME_ENTRIES, bench.people), bench.people}):
+            measure_slapd(bench, Path(name), entries)
+        measure_domain(bench, Path(name), min(ALL_USERS, bench.people))
 
 
 _PATHS = "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin"

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -57,6 +58,8 @@ class Measure:
     closing: float = 0.0
     """The seconds that it took to close the store, which cleans up an SQLite file."""
     cpu_samples: Sequence[float] = ()
+    idle_megabytes: float = 0.0
+    """The median of the memory before the work."""
 
     @property
     def of_cpu(self) -> Measure:
@@ -105,9 +108,9 @@ def measure(
         name: TaskMeasure(median(r["tasks"][name]["seconds"] for r in results), task["executed"], task["necessary"])
         for name, task in results[-1]["tasks"].items()
     }
-    megabytes, closing = (median(r[name] for r in results) for name in ("megabytes", "closing"))
+    megabytes, closing, idle = (median(r.get(name, 0) for r in results) for name in ("megabytes", "closing", "idle"))
     samples = [seconds for r in results for seconds in (r["samples"] if "samples" in r else [r["seconds"]])]
-    return Measure(samples, megabytes, tasks, closing, [result.get("cpu", 0.0) for result in results])
+    return Measure(samples, megabytes, tasks, closing, [result.get("cpu", 0.0) for result in results], idle)
 
 
 def results_of(
@@ -195,6 +198,7 @@ def report(work: Callable[[], tuple[JobRun, Engine] | None]) -> None:
     The engine of a job is closed, which is measured separately. Imports are not part of the work: `benchmarks.start`
     measures them.
     """
+    idle = _resident_megabytes()
     started, started_cpu = time.perf_counter(), time.process_time()
     run, engine = work() or (None, None)
     ended, cpu = time.perf_counter(), time.process_time() - started_cpu
@@ -217,10 +221,20 @@ def report(work: Callable[[], tuple[JobRun, Engine] | None]) -> None:
         "cpu": cpu,
         "closing": closing,
         "megabytes": megabytes,
+        "idle": idle,
         "tasks": tasks,
         "counts": counts,
     }
     print(f"\n{_RESULT}{json.dumps(result)}")
+
+
+def _resident_megabytes() -> float:
+    """The memory of this process now; 0 where the system does not say it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * resource.getpagesize() / (1 << 20)
 
 
 def report_samples(samples: Sequence[float]) -> None:

@@ -53,6 +53,10 @@ def main(work: str, *arguments: str) -> None:
             from benchmarks import directories
 
             directories.read(*arguments)
+        case "read-unchanged-directory":
+            from benchmarks import directories
+
+            directories.read_unchanged(*arguments)
         case "rival":
             from benchmarks import rivals
 

@@ -30,15 +30,16 @@ from samba.auth import system_session
 from samba.param import LoadParm
 from samba.samdb import SamDB
 
-configuration, url, domain, users = sys.argv[1:]
+configuration, url, domain, first, users = sys.argv[1:]
 settings = LoadParm()
 settings.load(configuration)
 database = SamDB(url=url, session_info=system_session(), lp=settings)
 database.transaction_start()
-names = [f"CN=u{number},{domain}" for number in range(int(users))]
-for number, name in enumerate(names):
+names = [f"CN=u{number},{domain}" for number in range(int(first), int(users))]
+for number, name in enumerate(names, start=int(first)):
     database.add({"dn": name, "objectClass": "user", "sAMAccountName": f"u{number}"})
-database.add({"dn": f"CN=all,{domain}", "objectClass": "group", "member": names})
+group = "all" if first == "0" else f"from {first}"
+database.add({"dn": f"CN={group},{domain}", "objectClass": "group", "member": names})
 database.transaction_commit()
 """
 """For the Python of the system, which has the modules of Samba."""
@@ -112,14 +113,17 @@ class DomainController:
             shutil.copytree(copy / name, self.folder / name)
         self.start()
 
-    def load(self, users: int) -> list[str]:
-        """Adds many users and a group of all of them at once, while the server is stopped; gives their names."""
+    def load(self, users: int, *, first: int = 0) -> list[str]:
+        """Adds many users and a group of all of them at once, while the server is stopped; gives their names.
+
+        :param first: the number of the first one, where there are some already.
+        """
         self.stop()
         configuration = str(self.folder / "etc" / "smb.conf")
         command = ["/usr/bin/python3", "-c", _LOADING, configuration, str(self.folder / "private" / "sam.ldb"), DOMAIN]
-        subprocess.run([*command, str(users)], check=True, capture_output=True)
+        subprocess.run([*command, str(first), str(users)], check=True, capture_output=True)
         self.start()
-        return [f"CN=u{number},{DOMAIN}" for number in range(users)]
+        return [f"CN=u{number},{DOMAIN}" for number in range(first, users)]
 
     def client(self) -> Any:
         """A connection that may do everything, as tests ask for what is there."""

@@ -11,6 +11,7 @@ import pytest
 
 from deltamark import Configuration, Engine, TaskState
 from deltamark.domain.secrets import Secret
+from tests.scenarios.database_source import messages
 from tests.scenarios.directory_source import configuration, held
 from tests.servers import slapd as openldap
 from tests.servers import test_active_directory as ad
@@ -41,18 +42,47 @@ def lives_equal(
         assert by_changes.verify().is_sound
 
 
-def test_active_directory_by_changes_is_active_directory_read_as_a_whole(
-    controller: DomainController, tmp_path: Path
-) -> None:
-    config = configuration(
-        "ActiveDirectory", "objectGUID", user="user", group="group", name="sAMAccountName", named_by="Guid"
-    )
+def domain_options(controller: DomainController) -> dict[str, Any]:
+    """How an engine reads the domain."""
     settings = {
         "server": ADDRESS,
         "authority": str(controller.authority),
         "user": ADMINISTRATOR,
         "password": Secret(PASSWORD),
     }
+    config = configuration(
+        "ActiveDirectory", "objectGUID", user="user", group="group", name="sAMAccountName", named_by="Guid"
+    )
+    return {"configuration": config, "connections": {"Source": settings}}
+
+
+def test_the_run_after_a_domain_was_restored_reads_everything(controller: DomainController, tmp_path: Path) -> None:
+    options = domain_options(controller)
+    edits = ad.Edits(controller.client(), Random(5))
+    with (
+        Engine.open("sqlite://", export_output=tmp_path / "a", **options) as by_changes,
+        Engine.open("sqlite://", export_output=tmp_path / "b", **options) as by_reading_all,
+    ):
+        copy = controller.backup()
+        edits.client = controller.client()
+        for _ in range(5):
+            edits.user(again=0)
+        assert by_changes.run_job("Changes").state in (TaskState.COMPLETED, TaskState.WARNING)
+        before = held(by_changes)
+
+        controller.restore(copy)
+        run = by_changes.run_job("Changes")
+
+        assert run.state is TaskState.WARNING
+        assert "restored from a backup" in messages(run)
+        assert by_reading_all.run_job("Everything").state in (TaskState.COMPLETED, TaskState.WARNING)
+        assert held(by_changes) == held(by_reading_all) != before
+
+
+def test_active_directory_by_changes_is_active_directory_read_as_a_whole(
+    controller: DomainController, tmp_path: Path
+) -> None:
+    options = domain_options(controller)
     edits = ad.Edits(controller.client(), Random(8))
 
     def edit(number: int) -> list[str]:
@@ -61,7 +91,7 @@ def test_active_directory_by_changes_is_active_directory_read_as_a_whole(
             edits.any()
         return edits.done
 
-    lives_equal(tmp_path, config, settings, edit, examples(12))
+    lives_equal(tmp_path, options["configuration"], options["connections"]["Source"], edit, examples(12))
 
 
 @pytest.mark.parametrize("corrects_links", [True, False])
