@@ -21,6 +21,7 @@ PARTS: Mapping[str, str] = {
     "derived_values": "a complete computation, and an incremental one",
     "writer_lock": "the share of a synchronization that keeps others from writing",
     "history": "reading a long log, its size, and the cost of its digests",
+    "group": "a group of as many members as there are people: one comes in, one goes out",
     "direct_input": "tables that a program gives, and single changes that it records",
     "sql_sources": "reading databases into deliveries",
     "ldif": "reading LDIF files",

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks import company_data, follow_delay, log_work, writer_lock
+from benchmarks import company_data, follow_delay, group, log_work, writer_lock
 from benchmarks.data import configuration
 from benchmarks.measure import do_rounds, report
 from deltamark import Configuration, Engine, JobRun, TaskState
@@ -61,6 +61,8 @@ def main(work: str, *arguments: str) -> None:
             from benchmarks import rivals
 
             rivals.work(*arguments)
+        case "group":
+            group.job(*arguments)
         case "locked":
             writer_lock.locked(*arguments)
         case "follow":

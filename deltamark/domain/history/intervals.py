@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
-from attrs import field, frozen
+from attrs import frozen
 
 from deltamark.domain.history.changes import AnyChange, LoggedChange, Position
 from deltamark.domain.resources.events import Event
@@ -54,9 +54,10 @@ Logged = tuple[Position, AnyChange]
 _Fact = TypeVar("_Fact", bound=Event)
 
 
-@frozen
-class Interval(Generic[_Fact]):
+class Interval(NamedTuple, Generic[_Fact]):
     """The interval in which something had one value.
+
+    A tuple, because an audit makes one for every value.
 
     :param begins: the position of the fact that began it.
     :param until: the change that ended it; None if none has.
@@ -65,7 +66,7 @@ class Interval(Generic[_Fact]):
     value: Value
     begins: Position
     beginning: _Fact
-    until: Logged | None = field(default=None)
+    until: Logged | None = None
 
     def overlaps(self, first: Position, last: Position) -> bool:
         """Whether it includes `first`, `last` or any position between them."""
@@ -89,14 +90,14 @@ def value_intervals(facts: Iterable[tuple[Position, ResourceFact]], name: str) -
     def value_after(fact: ResourceFact) -> Value:
         # As `apply` of the facts, for one property alone: a resource has many.
         nonlocal synchronized, computed
-        if isinstance(fact, Updated):
+        if isinstance(fact, Created):
+            synchronized, computed = fact.values.get(name), None
+        elif isinstance(fact, Updated):
             change = fact.updates.get(name)
             if change is not None and isinstance(fact, Computed):
                 computed = change.after
             elif change is not None:
                 synchronized = change.after
-        elif isinstance(fact, Created):
-            synchronized, computed = fact.values.get(name), None
         elif isinstance(fact, ResourceSnapshot) and fact.live:
             synchronized, computed = fact.values.get(name), fact.computed.get(name)
         else:
@@ -137,7 +138,7 @@ def _intervals(
     began: tuple[Position, _Fact] | None = None
     for position, fact in facts:
         new = value_after(fact)
-        if same_value(new, value):
+        if new is value or same_value(new, value):
             continue
         if began is not None:
             assert not isinstance(fact, _SNAPSHOTS), "a snapshot is the first of the facts"

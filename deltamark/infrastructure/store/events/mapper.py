@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -261,31 +262,36 @@ def _common(stream: str, version: int, p: dict[str, Any]) -> dict[str, Any]:
 
 
 # Resources are created and updated by the million: their builders make no dictionary of arguments on the way.
+_members = itemgetter(payload.AT, payload.RUN, payload.TASK, payload.ENTITY_TYPE, payload.KEY, payload.VALUES)
+_LINE = payload.LINE
 
 
 def _created(s: str, v: int, p: dict[str, Any]) -> Event:
+    at, run, task, entity_type, key, values = _members(p)
     return Created(
         originator_id=s,
         originator_version=v,
-        at=from_micros(p[payload.AT]),
-        cause=Origin(p[payload.RUN], p[payload.TASK], p.get(payload.LINE)),
-        ref=_ref(p),
-        values=dict(p[payload.VALUES]),
+        at=from_micros(at),
+        cause=Origin(run, task, p.get(_LINE)),
+        ref=ResourceRef(entity_type, key),
+        values=dict(values),
     )
 
 
 def _updated(s: str, v: int, p: dict[str, Any]) -> Event:
+    at, run, task, entity_type, key, values = _members(p)
     return Updated(
         originator_id=s,
         originator_version=v,
-        at=from_micros(p[payload.AT]),
-        cause=Origin(p[payload.RUN], p[payload.TASK], p.get(payload.LINE)),
-        ref=_ref(p),
-        updates=_updates(p),
+        at=from_micros(at),
+        cause=Origin(run, task, p.get(_LINE)),
+        ref=ResourceRef(entity_type, key),
+        updates=_updates(values),
     )
 
 
 def _computed(s: str, v: int, p: dict[str, Any]) -> Event:
+    at, run, task, entity_type, key, values = _members(p)
     because = None
     if payload.GROUNDS in p or payload.WHOLE in p:
         positions = p.get(payload.GROUNDS) or [None]
@@ -293,16 +299,16 @@ def _computed(s: str, v: int, p: dict[str, Any]) -> Event:
     return Computed(
         originator_id=s,
         originator_version=v,
-        at=from_micros(p[payload.AT]),
-        cause=Origin(p[payload.RUN], p[payload.TASK], p.get(payload.LINE)),
-        ref=_ref(p),
-        updates=_updates(p),
+        at=from_micros(at),
+        cause=Origin(run, task, p.get(_LINE)),
+        ref=ResourceRef(entity_type, key),
+        updates=_updates(values),
         because=because,
     )
 
 
-def _updates(p: dict[str, Any]) -> dict[str, Change]:
-    return {name: Change(before, after) for name, (before, after) in p[payload.VALUES].items()}
+def _updates(values: dict[str, Any]) -> dict[str, Change]:
+    return {name: Change(before, after) for name, (before, after) in values.items()}
 
 
 def _deleted(s: str, v: int, p: dict[str, Any]) -> Event:
