@@ -337,9 +337,11 @@ class FolderExtracts:
                 if known is not None:
                     known.types = cells.cell_types
                     salt = known.salt
-                if cells.cell_types or not_read is not None or salt is not None:
+                if salt is not None:  # never of links, whose rows have no digests
                     query = new_query(cell_types=cells.cell_types, not_read=not_read, salt=salt)
-                    numbers = [cells.names.index(name) for name in query.columns]
+                elif cells.cell_types or not_read is not None:
+                    query = new_query(cell_types=cells.cell_types, not_read=not_read)
+                numbers = [cells.names.index(name) for name in query.columns]
                 if known is not None and known.digests.applied is not None and isinstance(cells, DigestedCells):
                     fetched = cells.fetch_others(query.sql, numbers, known)
                 else:
