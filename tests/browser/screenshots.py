@@ -16,7 +16,15 @@ from tests.web.console.company import company, open_company
 
 FOLDER = Path(__file__).parents[2] / "docs" / "how-to" / "console"
 ACCOUNT = "/resource?type=Directory_User&key=lbrueckmueller"
-PICTURES = {"overview": "/", "run": "/runs/3", "held-back": "/held/6", "account": ACCOUNT}
+VALUE = "/value?type=Directory_User&property=DisplayName&value="
+PICTURES = {
+    "overview": "/",
+    "find": "/find?q=holzmeyer",
+    "run": "/runs/3",
+    "held-back": "/held/6",
+    "account": ACCOUNT,
+    "value": f"{VALUE}Holzmeyer+Lena",
+}
 SIZE = {"width": 1080, "height": 760}
 
 

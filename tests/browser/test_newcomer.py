@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from deltamark.interfaces.http.console.pages import resources
+from deltamark.interfaces.http.console.rendering import url
 from deltamark.interfaces.http.users import Role
 from tests.browser.conftest import NewWindow, Served
+from tests.browser.test_deeds import PATIENCE_MS, expect
 
 MOST_CLICKS = 5
 
@@ -58,6 +63,24 @@ def test_who_knows_a_name_of_the_past_finds_who_had_it(new_window: NewWindow, se
 
     assert "deleted" in page.inner_text(".line")
     assert "Fri 2026-11-20" in page.inner_text(".timeline > li >> nth=0")
+
+
+def test_a_search_that_found_nothing_so_far_goes_on_by_itself(
+    new_window: NewWindow, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = served.engine.changes_page(
+        entity_type="Directory_User", run=4, property_name="DisplayName", kind="deleted"
+    )
+    gone = changed.changes[0].event
+    monkeypatch.setattr(resources, "BUDGET_S", 0)
+    monkeypatch.setattr(resources, "_AT_ONCE", 40)
+    window = new_window(role=Role.READER, name="nina")
+    page = window.open(url("/find", q=gone.changes["DisplayName"].before))
+
+    expect(page.get_by_role("link", name=gone.ref.key, exact=True)).to_be_visible(timeout=PATIENCE_MS)
+
+    assert len([request for request in window.requests if "/find?" in request]) > 3
+    assert page.locator("#found").count() == 1
 
 
 def test_who_knows_a_day_alone_sees_all_changes_of_it(new_window: NewWindow) -> None:

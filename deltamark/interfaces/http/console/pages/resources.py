@@ -252,14 +252,17 @@ class FoundValue:
 FIRST = Place("", None)
 
 
-def found_by(engine: Engine, asked: str, place: Place = FIRST, before: Position | None = None) -> str | Found:
+def found_by(
+    engine: Engine, asked: str, place: Place = FIRST, before: Position | None = None, *, is_nowhere: bool = True
+) -> str | Found:
     """The address of what a search names, or else all that it may mean.
 
     It names a position (`#5877`), a run (`run 30`), or a resource by its type and key, by its key alone, or by words of
     its values.
 
     :param place: where the search in values goes on.
-    :param before: where the search in changes goes on.
+    :param before: where the search in changes goes on; none of the resources has such values then.
+    :param is_nowhere: whether nothing was found before `place`.
     """
     words = asked.strip()
     number = words.removeprefix("#").replace(",", "")
@@ -279,8 +282,11 @@ def found_by(engine: Engine, asked: str, place: Place = FIRST, before: Position 
         if exact or not words
         else [found.ref for name in types for found in engine.resources(name, prefix=words, limit=10).resources]
     )
-    values, place_of_rest = _with_words(engine, types, words.casefold().split(), place) if words else ([], None)
-    past, past_below = ([], None) if not words or values or place_of_rest else _had_words(engine, words, before)
+    values, place_of_rest = (
+        _with_words(engine, types, words.casefold().split(), place) if words and before is None else ([], None)
+    )
+    is_nowhere = is_nowhere and not values and place_of_rest is None
+    past, past_below = _had_words(engine, words, before) if words and is_nowhere else ([], None)
     return Found(
         asked=asked,
         resources=exact,
@@ -291,6 +297,9 @@ def found_by(engine: Engine, asked: str, place: Place = FIRST, before: Position 
         past_below=past_below,
     )
 
+
+MOST_TIMES = 50
+"""So many times a search that found nothing goes on by itself, in the browser."""
 
 FOUND_VALUES = 20
 """So many resources are found by their values at once."""
@@ -377,15 +386,22 @@ def find(
     type: FromQuery[str] = "",  # noqa: A002, the name in the address
     after: FromQuery[str | None] = None,
     before: FromQuery[str] = "",
+    times: FromQuery[str] = "",
 ) -> Template | Redirect:
     """What the search box names.
 
     :param before: the position below which a search in changes goes on.
+    :param times: in how many parts nothing was found; so often the page goes on by itself.
     :param type: the type at which a search in values goes on, beyond the key `after`.
     """
     refuse_partial_sight(user)
-    found = found_by(engine, q, Place(type, after), number_in(before, "a position"))
-    return Redirect(found) if isinstance(found, str) else page("find.html", engine, user, shown=found)
+    parts, place = number_in(times, "the times") or 0, Place(type, after)
+    found = found_by(engine, q, place, number_in(before, "a position"), is_nowhere=parts > 0 or place == FIRST)
+    return (
+        Redirect(found)
+        if isinstance(found, str)
+        else page("find.html", engine, user, shown=found, times=parts, most_times=MOST_TIMES)
+    )
 
 
 ROUTES = (resources, find)
