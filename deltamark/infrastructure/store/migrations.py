@@ -439,7 +439,7 @@ STEPS: Sequence[Step] = (
     Step(15, _dead_letters, fill=partial(seal_rows, tables=("dead_letters",))),
     Step(16, _notifications, fill=partial(seal_rows, tables=("channels", "notifications"))),
     Step(17, _applied_rows),
-    Step(23, _applied_rows_in_pieces),
+    Step(18, _applied_rows_in_pieces),
 )
 """All migrations, in order. A released one is never changed."""
 
