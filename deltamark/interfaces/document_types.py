@@ -152,7 +152,7 @@ class TaskDocument(TypedDict):
     written: int
     seconds: float
     messages: list[str]
-    said: list[MessageDocument]
+    message_parts: list[MessageDocument]
     left_out: NotRequired[LeftOutDocument]
 
 

@@ -304,7 +304,7 @@ def task_document(task: TaskRun) -> TaskDocument:
             **asdict(task.counts),
             "seconds": task.seconds,
             "messages": list(task.messages),
-            "said": [message_document(parts_of(message)) for message in task.messages],
+            "message_parts": [message_document(parts_of(message)) for message in task.messages],
             **left_out,
         },
     )

@@ -24,7 +24,7 @@ RUN = [
     "run", "job", "state", "started_at", "ended_at", "user", "host", "forced", "trigger", "due_at", "late", "resumed",
     "dry_run", "tasks",
 ]  # fmt: skip
-TASK = ["task", "state", *COUNTS, "seconds", "messages"]
+TASK = ["task", "state", *COUNTS, "seconds", "messages", "message_parts"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
 
 
@@ -86,6 +86,7 @@ def test_jobs_and_tasks_are_shown_in_every_format(company):
         "schedule": "0 6 * * *",
         "next_at": jobs[0]["next_at"],
         "tasks": 4,
+        "user_start_denied": False,
     }
     assert [(t["job"], t["task"], t["level"]) for t in tasks] == [
         ("Incremental", "SynchronizeHR", 1),
@@ -115,7 +116,7 @@ def test_warnings_are_shown_and_the_configuration_can_be_run(company):
 
     (warning, *_) = company.jsonl("validate")
 
-    assert list(warning) == ["severity", "file", "line", "column", "message"]
+    assert list(warning) == ["severity", "file", "line", "column", "message", "what", "where", "advice"]
     assert warning["severity"] == "warning"
     assert company.done("validate").lines[0].startswith(f"{warning['file']}:{warning['line']}:")
     assert ": warning: " in company.done("validate").lines[0]

@@ -63,7 +63,8 @@ def test_all_faults_of_all_files_are_printed(company):
         ("configuration/b.xml", 2), ("configuration/b.xml", 3), ("configuration/b.xml", 4),
         ("configuration/c.xml", 2), ("configuration/c.xml", 3),
     ]  # fmt: skip
-    assert [list(fault) for fault in faults] == [["severity", "file", "line", "column", "message"]] * 5
+    members = ["severity", "file", "line", "column", "message", "what", "where", "advice"]
+    assert [list(fault) for fault in faults] == [members] * 5
     for line, fault in zip(answer.lines, faults, strict=True):
         assert line.startswith(f"{fault['file']}:{fault['line']}:")
         assert line.endswith(f": {fault['message']}")

@@ -21,7 +21,9 @@ from tests.cli.workspace import Workspace
 def test_types_and_resources_are_found(company: Workspace) -> None:
     company.done("run", "Incremental")
     types = {one["entity_type"]: one for one in company.jsonl("types")}
-    assert types["HR_Person"] == {"entity_type": "HR_Person", "resources": 3, "connectors": ["HR"], "horizon": None}
+    person = types["HR_Person"]
+    assert (person["resources"], person["connectors"], person["horizon"]) == (3, ["HR"], None)
+    assert [one["name"] for one in person["properties"] if one["is_key"]] == ["Number"]
     everyone = company.jsonl("export", "HR_Person")
     for name in ("Name", "Salary", "Active"):
         value = everyone[0]["properties"][name]

@@ -54,8 +54,8 @@ def test_every_error_is_one_document_in_its_parts(lived: Workspace) -> None:
 def test_what_a_task_says_and_a_fault_are_given_in_parts(lived: Workspace) -> None:
     lived.extract(people="number,name,mail,salary,hired,active,department\nE1,Ann,,x,,,\n")
     run = json.loads(lived.deltamark("run", "Incremental", "--force", "--format", "json").out)
-    said = [message for task in run["tasks"] for message in task["said"]]
-    assert [len(task["said"]) for task in run["tasks"]] == [len(task["messages"]) for task in run["tasks"]]
+    said = [message for task in run["tasks"] for message in task["message_parts"]]
+    assert [len(task["message_parts"]) for task in run["tasks"]] == [len(task["messages"]) for task in run["tasks"]]
     assert all(set(message) == {"what", "where", "advice"} for message in said)
     (fault, *_) = json.loads(lived.deltamark("check", "--format", "json").out)
     assert set(fault) >= {"severity", "what", "where", "advice", "message", "file", "line", "column"}

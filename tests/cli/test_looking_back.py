@@ -117,7 +117,10 @@ def test_an_audit_of_an_association_shows_who_was_in_a_group(past):
         (["diff", "HR_Person", "--from", "run:7", "--to", "0"], "there is no run 7. The newest is run 2."),
         (["diff", "HR_Persn", "--from", "0", "--to", "0"], 'did you mean "HR_Person"'),
         (["diff", "HR_Person", "--from", "0", "--to", "0", "--safe-for-spreadsheets"], "is about CSV"),
-        (["diff", "HR_Person", "--from", "0", "--to", "0", "-o", "x.xlsx"], "Use one of .csv, .jsonl, .parquet."),
+        (
+            ["diff", "HR_Person", "--from", "0", "--to", "0", "-o", "x.xlsx"],
+            "Use one of .csv, .jsonl, .parquet, .arrow.",
+        ),
         (["diff", "HR_Person", "--from", "0", "--to", "0", "--format", "cloudevents"], "is not one of"),
         (["audit", "--between", "0", "1"], "nothing to audit was named"),
         (["audit", "--type", "HR_Person", "--between", "0", "1"], "nothing to audit was named"),

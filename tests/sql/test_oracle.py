@@ -219,7 +219,7 @@ def test_types_without_an_exact_text_and_columns_that_are_missing_are_named() ->
     assert probe.problems == ('the column "WHERE" is of the type OBJECT, which is not read',)
     with driver(described(("ID", "DB_TYPE_NUMBER"))).installed():
         probe = sql_source().probe(ask({"Query": "select * from t"}, "id"))
-    assert probe.problems == ('the Query of T has no column "id"; it has "ID"',)
+    assert probe.problems == ('the Query of T has no column "id" (the nearest is "ID"); it has "ID"',)
 
 
 def test_tables_are_described_with_keys_links_and_what_may_tell_changes() -> None:
