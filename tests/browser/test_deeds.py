@@ -35,11 +35,23 @@ def test_times_are_shown_in_the_zone_of_the_reader_or_in_utc(new_window: NewWind
     page = new_window(timezone_id="Asia/Tokyo").open("/runs/1")
     time = page.locator("time").first
 
-    assert time.inner_text() == "2026-11-16 13:30:00"
+    assert time.inner_text() == "Mon 2026-11-16 13:30:00"
     page.click("text=Asia/Tokyo")
-    assert time.inner_text() == "2026-11-16 04:30:00 UTC"
+    assert time.inner_text() == "Mon 2026-11-16 04:30:00 UTC"
     page.reload()
-    assert time.inner_text() == "2026-11-16 04:30:00 UTC"
+    assert time.inner_text() == "Mon 2026-11-16 04:30:00 UTC"
+
+
+def test_a_time_in_a_form_is_in_the_zone_in_which_times_are_shown(new_window: NewWindow) -> None:
+    page = new_window(timezone_id="Asia/Tokyo").open("/resource?type=HR_Person&key=E00002")
+
+    page.fill("[name=date]", "2026-11-17T13:29:00")
+    page.click(".moment button")
+    page.wait_for_url("**date=2026-11-17T04%3A29*")
+    assert page.input_value("[name=date]") in ("2026-11-17T13:29", "2026-11-17T13:29:00")
+    assert "Asia/Tokyo" in page.inner_text(".moment")
+    page.click("button >> text=Asia/Tokyo")
+    assert page.input_value("[name=date]") in ("2026-11-17T04:29", "2026-11-17T04:29:00")
 
 
 def test_keys_open_pages_and_the_search_box(new_window: NewWindow) -> None:
