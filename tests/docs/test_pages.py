@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deltamark.application.execution import executor
 from deltamark.config.settings import ENVIRONMENT
 from tests.docs.pages import PAGES, ROOT, blocks_of, name_of, prose_of
 from tests.docs.refresh import refreshed
@@ -68,6 +69,7 @@ def _page(page: Path) -> object:
 def test_a_page_works_as_printed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ENVIRONMENT.values():
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(executor, "PATIENCE_S", float("inf"))  # on a slow machine, too, positions are as printed
 
     Reader(tmp_path, in_shell=name_of(page) in AS_PRINTED).follow(page.read_text("utf-8"))
 
