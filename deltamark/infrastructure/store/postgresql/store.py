@@ -141,10 +141,11 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
 
     @contextmanager
     def _telling_of_waits(self, session: int) -> Iterator[None]:
-        """Tells for whom a session waits if the block lasts long."""
+        """Tells for whom a session waits if the block lasts long, unless there is no memory for a thread."""
         timer = threading.Timer(TOLD_AFTER_S, self._tell_of_wait, (session,))
         timer.daemon = True
-        timer.start()
+        with suppress(RuntimeError):
+            timer.start()
         try:
             yield
         finally:
