@@ -123,7 +123,7 @@ def counts_of(runs: Iterable[JobRun], configuration: Configuration) -> ChangeCou
 class Log:
     """A part of the log, and the names that its filters may have.
 
-    :param day: shows it as it was at the end of this day, in UTC; empty for now.
+    :param day: shows it as it was at the end of this day, in UTC; empty shows it as it is.
     :param counts: of the run that is asked for, or of the newest runs; None where the changes of one type, key or
         property are asked for, of which no counts are on record.
     """

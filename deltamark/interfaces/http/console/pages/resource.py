@@ -78,7 +78,7 @@ class Entry:
 class ResourcePage:
     """What the page of one resource shows.
 
-    :param at: the position that is shown; None for now.
+    :param at: the position that is shown; None shows the newest.
     :param unknown: why what it was at the moment is not known; empty where it is.
     :param resource: None where there was none at the moment.
     :param older: the position below which the next part of the history begins; None where it is whole.
