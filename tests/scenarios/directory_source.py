@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
+
 from deltamark import (
     Configuration,
     Connection,
@@ -99,6 +101,17 @@ def configuration(package: str, key: str, *, user: str, group: str, name: str, n
             Job("Everything", [TaskOverride(export.kind, "Read", {"ignore_cookie_file": True}), steps[1]]),
         ],
     )
+
+
+def in_files(configured: Configuration) -> Configuration:
+    """The same tables, of LDIF files: content, and what changed since."""
+    files = {"File": "content.ldif", "ChangeFiles": "changes*.ldif"}
+    connection = configured.connections[0]
+    tables = [
+        table if "Links" in table.options else evolve(table, options={**files, **table.options})
+        for table in connection.tables
+    ]
+    return evolve(configured, connections=[evolve(connection, tables=tables)])
 
 
 def held(engine: Engine) -> Any:

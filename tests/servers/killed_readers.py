@@ -14,9 +14,10 @@ from attrs import evolve, frozen
 from deltamark import CannotResume, Configuration, Engine, JobRun, TaskState
 from deltamark.application.ports.sources import Question, Reached, SourcePlace, Tables
 from deltamark.domain.secrets import Secret
+from deltamark.infrastructure.ldap.ldif.source import LdifFiles
 from deltamark.infrastructure.scim.source import ScimSource
 from tests.crash.source_children import Steps, every_step, moves_the_place_and_dies
-from tests.scenarios.directory_source import configuration, held
+from tests.scenarios.directory_source import configuration, held, in_files
 
 
 @frozen(kw_only=True)
@@ -60,9 +61,10 @@ class Follower:
             return configuration(
                 self.package, "objectGUID", user="user", group="group", name="sAMAccountName", named_by="Guid"
             )
-        return configuration(
-            self.package, "entryUUID", user="inetOrgPerson", group="groupOfNames", name="cn", named_by="Dn"
-        )
+        kinds = {"user": "inetOrgPerson", "group": "groupOfNames", "name": "cn"}
+        if self.package == "Ldif":
+            return in_files(configuration(self.package, "entryUUID", **kinds, named_by="Guid"))
+        return configuration(self.package, "entryUUID", **kinds, named_by="Dn")
 
     def follow(self, engine: Engine, *, resumes: bool, garbled: bool = False) -> JobRun:
         """Goes on with the last run if it was killed and that is wanted, or reads what changed.
@@ -80,6 +82,8 @@ class Follower:
 def _source(package: str) -> type[Any]:
     if package == "Scim":
         return ScimSource
+    if package == "Ldif":
+        return LdifFiles
     from deltamark.infrastructure.ldap.active_directory import ActiveDirectory  # python-ldap may be absent
     from deltamark.infrastructure.ldap.directory import LdapDirectory
 

@@ -30,19 +30,23 @@ from samba.auth import system_session
 from samba.param import LoadParm
 from samba.samdb import SamDB
 
-configuration, url, domain, first, users = sys.argv[1:]
+configuration, url, domain, first, users, portion = sys.argv[1:]
 settings = LoadParm()
 settings.load(configuration)
-database = SamDB(url=url, session_info=system_session(), lp=settings)
-database.transaction_start()
-names = [f"CN=u{number},{domain}" for number in range(int(first), int(users))]
-for number, name in enumerate(names, start=int(first)):
-    database.add({"dn": name, "objectClass": "user", "sAMAccountName": f"u{number}"})
+database = SamDB(url=url, session_info=system_session(), lp=settings, options=["nosync:1"])
+numbers = range(int(first), int(users))
+for start in range(0, len(numbers), int(portion)):
+    database.transaction_start()
+    for number in numbers[start : start + int(portion)]:
+        database.add({"dn": f"CN=u{number},{domain}", "objectClass": "user", "sAMAccountName": f"u{number}"})
+    database.transaction_commit()
 group = "all" if first == "0" else f"from {first}"
-database.add({"dn": f"CN={group},{domain}", "objectClass": "group", "member": names})
-database.transaction_commit()
+members = [f"CN=u{number},{domain}" for number in numbers]
+database.add({"dn": f"CN={group},{domain}", "objectClass": "group", "member": members})
 """
 """For the Python of the system, which has the modules of Samba."""
+_PORTION = 100
+"""So many users are added in one transaction: each one takes longer, the more its transaction holds."""
 _DATA = ("private", "state")
 
 
@@ -114,14 +118,14 @@ class DomainController:
         self.start()
 
     def load(self, users: int, *, first: int = 0) -> list[str]:
-        """Adds many users and a group of all of them at once, while the server is stopped; gives their names.
+        """Adds many users and a group of all of them, while the server is stopped; gives their names.
 
         :param first: the number of the first one, where there are some already.
         """
         self.stop()
         configuration = str(self.folder / "etc" / "smb.conf")
         command = ["/usr/bin/python3", "-c", _LOADING, configuration, str(self.folder / "private" / "sam.ldb"), DOMAIN]
-        subprocess.run([*command, str(first), str(users)], check=True, capture_output=True)
+        subprocess.run([*command, str(first), str(users), str(_PORTION)], check=True, capture_output=True)
         self.start()
         return [f"CN=u{number},{DOMAIN}" for number in range(first, users)]
 

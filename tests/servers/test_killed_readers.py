@@ -140,7 +140,7 @@ def lives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callab
     """Makes a life, and says at the end what was lived."""
     made: list[Life] = []
 
-    def new(package: str, connection: str, **options: Any) -> Life:
+    def new(package: str, connection: str, whole: dict[str, Any] | None = None, **options: Any) -> Life:
         life_options = {
             name: options.pop(name)
             for name in ("edit", "restart", "held", "random", "deletions_move_the_place")
@@ -148,13 +148,16 @@ def lives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callab
         }
         followers = [
             Follower(
-                url=f"sqlite:///{tmp_path / name}.db",
-                folder=tmp_path / name,
-                package=package,
-                connection=connection,
-                **options,
+                **{
+                    "url": f"sqlite:///{tmp_path / name}.db",
+                    "folder": tmp_path / name,
+                    "package": package,
+                    "connection": connection,
+                    **options,
+                    **others,
+                }
             )
-            for name in ("followed", "whole")
+            for name, others in (("followed", {}), ("whole", whole or {}))
         ]
         made.append(Life(followed=followers[0], whole=followers[1], **life_options))
         return made[-1]
@@ -192,6 +195,46 @@ def slapd_life(lives: Callable[..., Life], server: Slapd, random: Random) -> Lif
 
 def test_a_life_beside_slapd(new_slapd: Callable[..., Slapd], lives: Callable[..., Life]) -> None:
     slapd_life(lives, new_slapd(session_log=60), Random(SEED)).live(ROUNDS)
+
+
+def test_a_life_beside_ldif_files(new_slapd: Callable[..., Slapd], tmp_path: Path, lives: Callable[..., Life]) -> None:
+    """Files that slapd writes of its changes are followed; the other store asks the server itself."""
+    random, files = Random(SEED), tmp_path / "files"
+    files.mkdir()
+    content, changes = files / "content.ldif", files / "changes.ldif"
+    server = new_slapd(limits="moduleload auditlog", database=f"overlay auditlog\nauditlog {changes}")
+    edits = directory.Edits(directory.filled(server), random)
+
+    def edit() -> None:
+        for _ in range(random.randint(1, 8)):
+            edits.any()
+        directory.settled(edits.client)
+
+    def restart(writes_content: bool) -> None:
+        server.stop()
+        if writes_content:
+            content.write_bytes(server.content())
+            changes.write_bytes(b"")
+        server.start()
+        edits.client = server.client()
+
+    directory.settled(edits.client)
+    restart(writes_content=True)
+    lives(
+        "Ldif",
+        "Source",
+        settings={"folder": str(files)},
+        secrets={},
+        whole={
+            "package": "Ldap",
+            "settings": {"server": server.address, "tls": "none", "user": openldap.ADMINISTRATOR},
+            "secrets": {"password": openldap.PASSWORD},
+        },
+        edit=edit,
+        restart=restart,
+        held=killed_readers.held,
+        random=random,
+    ).live(ROUNDS)
 
 
 def test_a_life_beside_active_directory(controller: DomainController, lives: Callable[..., Life]) -> None:

@@ -7,28 +7,16 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from attrs import evolve
 
-from deltamark import Configuration, Engine, TaskState
+from deltamark import Engine, TaskState
 from deltamark.domain.secrets import Secret
-from tests.scenarios.directory_source import configuration, held
+from tests.scenarios.directory_source import configuration, held, in_files
 from tests.servers import slapd as openldap
 from tests.servers import test_ldap_directory as directory
 from tests.servers.slapd import Slapd
 from tests.tiers import examples
 
 pytestmark = pytest.mark.slow  # starts a server, which two engines read
-
-
-def in_files(configured: Configuration) -> Configuration:
-    """The same tables, of files."""
-    files = {"File": "content.ldif", "ChangeFiles": "changes*.ldif"}
-    connection = configured.connections[0]
-    tables = [
-        table if "Links" in table.options else evolve(table, options={**files, **table.options})
-        for table in connection.tables
-    ]
-    return evolve(configured, connections=[evolve(connection, tables=tables)])
 
 
 def test_the_audit_log_of_a_server_leaves_what_the_server_holds(
