@@ -13,7 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from deltamark import CannotResume, TaskState
+from deltamark import CannotResume, Configuration, TaskState, Thresholds
+from deltamark.application.execution import task_types
+from deltamark.application.pending_changes import apply
 from deltamark.application.sources import places
 from tests.crash.children import die
 from tests.crash.statements import every_statement
@@ -78,6 +80,36 @@ def run_or_resume(source: DatabaseSource, *, resumes: bool) -> None:
             source.engine.resume(last[0].number)
             return
     source.run()
+
+
+def one_deletion() -> Configuration:
+    """A configuration whose threshold holds back two deletions."""
+    return configuration(Thresholds(maximum_deleted_lines=1))
+
+
+def resume(url: str, folder: Path, at_step: int, told: Connection) -> None:
+    """Applies what the last run held back, and tells how many steps it took."""
+    with DatabaseSource(url, folder, one_deletion()) as source:
+        steps = Steps(at_step)
+        with every_step(steps):
+            source.engine.resume(source.engine.runs()[-1].number)
+        told.send(steps.count)
+
+
+def resume_that_moves_the_place_first(url: str, folder: Path, at_step: int, told: Connection) -> None:
+    """Applies what the last run held back, but its place moves in a transaction of its own: what must never be."""
+    right = task_types.apply_pending
+
+    def hasty(services: Any, task: Any, run: int, ordinal: int) -> Any:
+        with services.store.transaction() as tx:
+            pending = apply.pending_of(tx, run, ordinal)
+            places.move_places(tx, pending.places, places.Origin(run, ordinal))
+        die()
+        return right(services, task, run, ordinal)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task_types, "apply_pending", hasty)
+        resume(url, folder, 0, told)
 
 
 def run_that_moves_the_place_first(url: str, folder: Path, at_step: int, resumes: bool, told: Connection) -> None:

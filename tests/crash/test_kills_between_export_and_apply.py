@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from deltamark import CannotResume, TaskState
 from tests.crash import source_children
 from tests.laws.test_deliveries import KEYS, edited
 from tests.scenarios.database_source import DatabaseSource, configuration
@@ -25,6 +27,21 @@ ROUNDS = 250 if SOAK else 4
 KILLED = -9
 CONTEXT.set_forkserver_preload(["tests.store.children", source_children.__name__])
 Child = Callable[..., None]
+
+
+def steps_of(child: Child, *arguments: Any) -> int | None:
+    """Runs a process; gives the number of its steps, or None if it was killed."""
+    receiving, sending = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=child, args=(*arguments, sending))
+    process.start()
+    sending.close()
+    steps: int | None = None
+    with suppress(EOFError):
+        assert receiving.poll(PATIENCE_S)
+        steps = receiving.recv()
+    process.join(PATIENCE_S)
+    assert process.exitcode == (KILLED if steps is None else 0)
+    return steps
 
 
 class Life:
@@ -80,17 +97,7 @@ class Life:
 
     def _runs(self, at_step: int, *, resumes: bool) -> int | None:
         """Runs a process; gives the number of its steps, or None if it was killed."""
-        receiving, sending = CONTEXT.Pipe(duplex=False)
-        process = CONTEXT.Process(target=self._child, args=(self._url, self._folder, at_step, resumes, sending))
-        process.start()
-        sending.close()
-        steps: int | None = None
-        with suppress(EOFError):
-            assert receiving.poll(PATIENCE_S)
-            steps = receiving.recv()
-        process.join(PATIENCE_S)
-        assert process.exitcode == (KILLED if steps is None else 0)
-        return steps
+        return steps_of(self._child, self._url, self._folder, at_step, resumes)
 
     def _ends(self) -> None:
         """A run that nobody kills; from time to time its steps are counted."""
@@ -140,3 +147,65 @@ def test_control_a_place_that_moves_by_itself_is_caught(new_store: NewStore, tmp
             life._kill()
     finally:
         life.close()
+
+
+class HeldBack:
+    """Two deletions of a delta that a threshold held back, in a store of which each process gets a copy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with self._opened("held") as source:
+            source.put(a="Ann", b="Bob", c="Cid")
+            source.run()
+            source.mark_deleted("a", "b")
+            assert source.run().state is TaskState.BLOCKED
+            self.before = (source.stored(), source.place())
+        with self._copied("resumed") as source:
+            assert source.engine.resume(source.engine.runs()[-1].number).state is TaskState.COMPLETED
+            self.after = (source.stored(), source.place())
+        assert self.after[0] == {"c": "Cid"}
+        assert self.before[1] != self.after[1]
+
+    def _url(self, name: str) -> str:
+        return f"sqlite:///{self.folder / name / 'store.db'}"
+
+    def _opened(self, name: str) -> DatabaseSource:
+        (self.folder / name).mkdir(exist_ok=True)
+        return DatabaseSource(self._url(name), self.folder / name, source_children.one_deletion())
+
+    def _copied(self, name: str) -> DatabaseSource:
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        shutil.copytree(self.folder / "held", self.folder / name)
+        return self._opened(name)
+
+    def killed(self, at_step: int, child: Child = source_children.resume) -> bool | None:
+        """Whether all was applied where a process was killed at that step; None if it had fewer."""
+        self._copied("killed").engine.close()
+        if steps_of(child, self._url("killed"), self.folder / "killed", at_step) is not None:
+            return None
+        with self._opened("killed") as source:
+            left = (source.stored(), source.place())
+            assert left in (self.before, self.after), f"killed at step {at_step}: the place or the changes alone"
+            with suppress(CannotResume):  # only its end was missing
+                source.engine.resume(source.engine.runs()[-1].number)
+            assert (source.stored(), source.place()) == self.after
+            assert source.engine.held_back() == ()
+            assert source.run().counts.changed == 0
+            assert source.engine.verify().is_sound
+        return left == self.after
+
+
+@pytest.mark.slow  # a process for each kill
+def test_a_kill_while_held_back_changes_are_applied_leaves_both_or_neither_of_changes_and_place(tmp_path: Path) -> None:
+    held_back = HeldBack(tmp_path)
+    step, stride, applied = 1, 1 if SOAK else 13, []
+    while (was_applied := held_back.killed(step)) is not None:
+        applied.append(was_applied)
+        step += stride
+    assert set(applied) == {False, True}, f"of {step} steps none was before, or none after the transaction"
+
+
+@pytest.mark.slow  # like what it controls
+def test_control_a_place_that_moves_before_held_back_changes_are_applied_is_caught(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="the place or the changes alone"):
+        HeldBack(tmp_path).killed(0, source_children.resume_that_moves_the_place_first)
