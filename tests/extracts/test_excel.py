@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time, timedelta
 
+import openpyxl
 import pytest
 
 from deltamark.domain.errors import SourceError
@@ -83,8 +84,33 @@ def test_a_title_above_the_header_may_be_merged_and_is_skipped(folder):
 def test_of_several_sheets_the_one_that_is_named_like_the_table_is_read(folder):
     assert list(states(read(folder, workbook(ROWS, lambda book: book.create_sheet("Other"), "people")))) == ["a", "b"]
 
-    with pytest.raises(SourceError, match='it is not clear which sheet is meant; there are "Staff", "Other"'):
-        read(folder, workbook(ROWS, lambda book: book.create_sheet("Other"), "Staff"))
+
+def test_of_several_sheets_the_only_one_with_values_is_read(folder):
+    def empty_sheets(book):
+        book.create_sheet("Formatted")["B7"].font = openpyxl.styles.Font(bold=True)
+        book.create_sheet("Sheet3", 0)
+
+    assert list(states(read(folder, workbook(ROWS, empty_sheets, "Staff")))) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "rows", [[("anything",)], [(0,)], [("=1+1",)], [(None, None, False)]], ids=["text", "number", "formula", "truth"]
+)
+def test_it_is_said_which_sheets_with_values_there_are_and_what_to_write(folder, rows):
+    def others(book):
+        book.create_sheet("Empty")
+        for row in rows:
+            book.create_sheet("Other").append(row)
+
+    with pytest.raises(
+        SourceError, match='it is not clear which sheet is meant; there are "Staff", "Other"[.] '
+    ) as caught:
+        read(folder, workbook(ROWS, others, "Staff"))
+
+    assert caught.value.advice == (
+        'Write <ConnectionTable Identifier="people" File="people.xlsx" Sheet="Staff" /> in a <Connection> with '
+        'Package="Excel", or name the sheet "people".'
+    )
 
 
 @pytest.mark.parametrize(

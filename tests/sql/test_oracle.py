@@ -120,7 +120,7 @@ def test_numbers_and_large_values_come_whole() -> None:
 def test_changes_are_read_from_the_mark_less_the_overlap(kind: str, newest: str, literal: str, value: str) -> None:
     answers = [
         Answer("SELECT CASE WHEN", rows=[(0,)]),
-        Answer('FROM (SELECT MAX(q."AT")', [("V", f"DB_TYPE_{kind}")], [(newest,)]),
+        Answer('FROM (SELECT max(q."AT")', [("V", f"DB_TYPE_{kind}")], [(newest,)]),
         Answer("COUNT(DISTINCT", rows=[(2,)]),
         Answer("FROM (select id from person\n) q WHERE 1 = 0", columns=[("ID", "DB_TYPE_NUMBER")]),
         described(("ID", "DB_TYPE_NUMBER"), ("AT", f"DB_TYPE_{kind}")),
@@ -148,8 +148,8 @@ def test_rows_are_read_again_by_their_keys_and_no_key_is_sql() -> None:
     hostile = "x') OR 1=1 --"
     answers = [
         Answer("SELECT CASE WHEN", rows=[(0,)]),
-        Answer('FROM (SELECT MAX(q."SEQ")', [("V", "DB_TYPE_NUMBER")], [(Decimal(9),)]),
-        Answer('FROM (SELECT MIN(q."SEQ")', [("V", "DB_TYPE_NUMBER")], [(Decimal(1),)]),
+        Answer('FROM (SELECT max(q."SEQ")', [("V", "DB_TYPE_NUMBER")], [(Decimal(9),)]),
+        Answer('FROM (SELECT min(q."SEQ")', [("V", "DB_TYPE_NUMBER")], [(Decimal(1),)]),
         described(("ID", "DB_TYPE_VARCHAR"), ("SEQ", "DB_TYPE_NUMBER")),
         Answer('WHERE q."SEQ" >=', rows=[(hostile,), ("b",)]),
         Answer('WHERE q."ID" IN', rows=[("b",)]),
@@ -174,7 +174,7 @@ def test_rows_are_read_again_by_their_keys_and_no_key_is_sql() -> None:
 def test_a_database_that_was_restored_is_another_one_and_a_reader_without_rights_is_served() -> None:
     options = {"Query": "select * from t", "Watermark": "N"}
     number = [
-        Answer('FROM (SELECT MAX(q."N")', [("V", "DB_TYPE_NUMBER")], [(Decimal(1),)]),
+        Answer('FROM (SELECT max(q."N")', [("V", "DB_TYPE_NUMBER")], [(Decimal(1),)]),
         described(("ID", "DB_TYPE_NUMBER"), ("N", "DB_TYPE_NUMBER")),
     ]  # fmt: skip
     with driver(*number).installed():

@@ -133,7 +133,7 @@ def test_changes_are_read_from_the_mark(
     options = {"Query": "select * from t", "Watermark": watermark, **({"Overlap": overlap} if overlap else {})}
     answers = [
         Answer("SELECT CASE WHEN", rows=[(0,)]),
-        Answer("MAX(", rows=[(newest,)]),
+        Answer("max(", rows=[(newest,)]),
         described(("id", "int"), ("at", kind)),
         Answer("WHERE q.[at] >=", rows=[("1",)]),
     ]
@@ -161,7 +161,7 @@ def test_a_column_that_is_no_rowversion_has_no_horizon() -> None:
 def test_rows_are_read_again_by_their_keys_and_no_key_is_sql() -> None:
     hostile = "x') OR 1=1 --"
     answers = [
-        Answer("SELECT CASE WHEN", rows=[(0,)]), Answer("MAX(", rows=[("9",)]), Answer("MIN(", rows=[("1",)]),
+        Answer("SELECT CASE WHEN", rows=[(0,)]), Answer("max(", rows=[("9",)]), Answer("min(", rows=[("1",)]),
         described(("id", "varchar"), ("seq", "bigint")),
         Answer("q.[seq] >=", rows=[(hostile,), ("b",)]), Answer("q.[id] IN", rows=[("b",)]),
     ]  # fmt: skip
@@ -180,7 +180,7 @@ def test_rows_are_read_again_by_their_keys_and_no_key_is_sql() -> None:
 def test_keys_are_counted_as_bytes_for_collations_take_some_for_the_same() -> None:
     options = {"Query": "select * from t", "Watermark": "n", "Keys": "select id from t"}
     answers = [
-        Answer("COUNT_BIG", rows=[(2,)]), Answer("MAX(", rows=[("9",)]),
+        Answer("COUNT_BIG", rows=[(2,)]), Answer("max(", rows=[("9",)]),
         described(("id", "nvarchar"), of="SELECT * FROM (select id from t\n) q"),
         described(("id", "nvarchar"), ("n", "int")), Answer("FROM (select id", rows=[("a",), ("A",)]),
     ]  # fmt: skip
@@ -192,7 +192,7 @@ def test_keys_are_counted_as_bytes_for_collations_take_some_for_the_same() -> No
 
 def test_a_database_that_was_restored_is_another_one() -> None:
     options = {"Query": "select * from t", "Watermark": "n"}
-    number = [Answer("MAX(", rows=[("1",)]), described(("id", "int"), ("n", "int"))]
+    number = [Answer("max(", rows=[("1",)]), described(("id", "int"), ("n", "int"))]
     with driver(*number).installed():
         place = sql_source().snapshot(ask(options, "id"), Collected()).place
     assert place is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ from typing import IO, Any
 from attrs import frozen
 from lxml import etree
 
-from deltamark.domain.configuration.packages import EXCEL, SHEET
+from deltamark.domain.configuration.packages import EXCEL, FILE, SHEET
 from deltamark.domain.errors import SourceError
 from deltamark.domain.values import shown
 from deltamark.infrastructure.extracts.cells import MOST_COLUMNS, ExtractSource, existing_columns, unreadable_rows
@@ -25,13 +25,15 @@ _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationship
 _REFERENCE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})\Z")
 _SUSPECT = re.compile(rb"""\bt\s*=\s*["']e["']|<(?:\w+:)?f[\s/>]|<(?:\w+:)?mergeCell\s""")
 """Without any of these bytes, a sheet has no error, formula, or merged cell."""
+_VALUE = re.compile(rb"<(?:\w+:)?(?:v|f|is)[\s>]")
+"""Without any of these bytes, a sheet has no value, only formats of cells."""
 
 _LEAST_LIMIT = 256 << 20
 _BLOCK = 1 << 20
 
 
 def excel_cells(source: ExtractSource) -> TextCells:
-    """Opens a workbook: the sheet that is asked for, the one that is named like the table, or the only one.
+    """Opens a workbook: the sheet that is asked for, the one that is named like the table, or the only one with values.
 
     A row with an error value, such as #N/A, cannot be read. Empty rows are passed over.
 
@@ -47,7 +49,7 @@ def excel_cells(source: ExtractSource) -> TextCells:
         with zipfile.ZipFile(file.path) as archive:
             _check_size(source, archive)
             sheets = _sheets(archive)
-            name = _chosen(source, list(sheets))
+            name = _chosen(source, archive, sheets)
             inspected = _inspected(archive, sheets[name])
         rows = _rows(file, name)
     except (zipfile.BadZipFile, KeyError, etree.XMLSyntaxError, NotImplementedError, RuntimeError, ValueError) as error:
@@ -125,18 +127,29 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _chosen(source: ExtractSource, names: list[str]) -> str:
+def _chosen(source: ExtractSource, archive: zipfile.ZipFile, sheets: Mapping[str, str]) -> str:
     wanted = source.options.get(SHEET)
     table = source.mapping.connection_table
-    if wanted is None and len(names) == 1:
-        return names[0]
-    if (wanted or table) in names:
+    if wanted is not None and wanted not in sheets:
+        raise SourceError(
+            source.file.where,
+            f"there is no sheet {shown(wanted)}; {existing_columns(list(sheets))}",
+            advice=f"Correct {SHEET} on the ConnectionTable {table}.",
+        )
+    if wanted is not None or table in sheets:
         return wanted or table
-    what = f"there is no sheet {shown(wanted)}" if wanted is not None else "it is not clear which sheet is meant"
+    filled = [name for name, member in sheets.items() if len(sheets) == 1 or _has_values(archive, member)]
+    if len(filled) == 1:
+        return filled[0]
+    among = filled or list(sheets)
+    file = f'{FILE}="{source.options.get(FILE, source.file.name)}" {SHEET}="{among[0]}"'
     raise SourceError(
         source.file.where,
-        f"{what}; {existing_columns(names)}",
-        advice=f"Name one by {SHEET} in a connection of the package {EXCEL.name}, or give it the name {shown(table)}.",
+        f"it is not clear which sheet is meant; {existing_columns(among)}",
+        advice=(
+            f'Write <ConnectionTable Identifier="{table}" {file} /> in a <Connection> with Package="{EXCEL.name}", '
+            f"or name the sheet {shown(table)}."
+        ),
     )
 
 
@@ -184,9 +197,19 @@ def _inspected(archive: zipfile.ZipFile, name: str) -> _Inspected:
 
 
 def _is_suspect(stream: IO[bytes]) -> bool:
+    return _holds(stream, _SUSPECT)
+
+
+def _has_values(archive: zipfile.ZipFile, name: str) -> bool:
+    with archive.open(name) as stream:
+        return _holds(stream, _VALUE)
+
+
+def _holds(stream: IO[bytes], pattern: re.Pattern[bytes]) -> bool:
+    """Whether a sheet has what a pattern says, which says nothing of one with two bytes for a character."""
     before = b""
     while block := stream.read(_BLOCK):
-        if b"\0" in block or _SUSPECT.search(before + block):
+        if b"\0" in block or pattern.search(before + block):
             return True
         before = block[-100:]
     return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -17,9 +16,13 @@ from deltamark.infrastructure.sql.description import ForeignKey, SQLTable
 from deltamark.infrastructure.sql.reader import (
     NAME_A_COLUMN,
     NO_TRANSACTIONS,
+    NUMBER_TEXT,
+    PLAIN_NAME,
     Among,
     Condition,
     Mark,
+    SQLReader,
+    concatenated_with_bars,
     text_batches,
     with_single_floats,
 )
@@ -56,7 +59,6 @@ FROM information_schema.KEY_COLUMN_USAGE
 WHERE TABLE_SCHEMA = DATABASE() AND (CONSTRAINT_NAME = 'PRIMARY' OR REFERENCED_TABLE_SCHEMA = DATABASE())
 ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION"""
 _BYTE_TYPES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 NUMBER, REAL, TIME, BYTES, TEXT = "number", "real", "time", "bytes", "text"
 _FLOAT, _BIT = 4, 16
@@ -67,7 +69,6 @@ _KINDS: Mapping[int, str] = {
 }
 """Number of a type in the protocol -> what it is; all others are texts or bytes."""
 _BLOBS = frozenset({249, 250, 251, 252, 253, 254, 255})
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\Z", re.ASCII)
 
 
 _PASSING = frozenset({1040, 1053, 2002, 2003, 2006, 2013})
@@ -133,8 +134,8 @@ def _execute(connection: Connection[Any], statement: str) -> list[tuple[Any, ...
         return list(cursor.fetchall())
 
 
-class MySQLReader:
-    """One read-only transaction (see `SQLReader`)."""
+class MySQLReader(SQLReader):
+    """One read-only transaction."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
@@ -191,7 +192,7 @@ class MySQLReader:
         """Whether a name needs no quotes, as a statement shows that has none: others are words of SQL."""
         import pymysql
 
-        if not _PLAIN_NAME.match(name):
+        if not PLAIN_NAME.match(name):
             return False
         try:
             _execute(self._connection, statement)
@@ -206,22 +207,13 @@ class MySQLReader:
 
     def joined(self, columns: Sequence[str], name: str) -> str:
         """One text of several columns."""
-        bar = ", '|', "
-        return f"concat({bar.join(map(self.name, columns))}) as {name}"
+        return concatenated_with_bars([self.name(column) for column in columns], name)
 
     def columns(self, query: str) -> Sequence[str]:
         """The columns of a query; the server itself refuses one that has a name twice."""
         return [name for name, _ in self._described(query)]
 
-    def newest(self, query: str, column: str) -> Mark | None:
-        """The largest value of a column, with what it is."""
-        return self._extreme("max", query, column)
-
-    def oldest(self, query: str, column: str) -> Mark | None:
-        """The smallest value of a column, with what it is."""
-        return self._extreme("min", query, column)
-
-    def _extreme(self, function: str, query: str, column: str) -> Mark | None:
+    def extreme(self, function: str, query: str, column: str) -> Mark | None:
         sql = f"SELECT {function}(q.{_quoted(column)}) AS v FROM ({query}\n) q"
         ((_, kind),) = self._described(sql)
         value = self._one(f"SELECT {_as_text('v', kind)} FROM ({sql}) q")
@@ -315,7 +307,7 @@ def _kind(kind: int) -> str:
 
 def _literal(text: str, kind: str) -> str:
     """A value in SQL, of which nothing is read as SQL."""
-    if kind in (NUMBER, REAL) and _NUMBER.match(text):
+    if kind in (NUMBER, REAL) and NUMBER_TEXT.match(text):
         return text
     if kind == BYTES:
         return f"X'{base64.b64decode(text).hex()}'"

@@ -24,6 +24,7 @@ from deltamark.infrastructure.sql.reader import (
     Among,
     Condition,
     Mark,
+    SQLReader,
     quoted,
     text_batches,
     with_bars,
@@ -216,8 +217,8 @@ class _Binds:
         return f":{name}"
 
 
-class OracleReader:
-    """One read-only transaction (see `SQLReader`)."""
+class OracleReader(SQLReader):
+    """One read-only transaction."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -312,15 +313,7 @@ class OracleReader:
         """The columns of a query; the server itself refuses one that has a name twice."""
         return [name for name, _ in self._described(query)]
 
-    def newest(self, query: str, column: str) -> Mark | None:
-        """The largest value of a column, with what it is."""
-        return self._extreme("MAX", query, column)
-
-    def oldest(self, query: str, column: str) -> Mark | None:
-        """The smallest value of a column, with what it is."""
-        return self._extreme("MIN", query, column)
-
-    def _extreme(self, function: str, query: str, column: str) -> Mark | None:
+    def extreme(self, function: str, query: str, column: str) -> Mark | None:
         sql = f"SELECT {function}(q.{quoted(column)}) AS V FROM ({query}\n) q"
         ((_, kind),) = self._described(sql)
         ((value,),) = self._rows(f"SELECT {_as_text('V', kind)} FROM ({sql}) q")

@@ -15,7 +15,7 @@ from deltamark.domain.values import shown
 from deltamark.infrastructure.sql.copied import copied_batches
 from deltamark.infrastructure.sql.description import ForeignKey, SQLTable
 from deltamark.infrastructure.sql.loopback import is_loopback
-from deltamark.infrastructure.sql.reader import NAME_A_COLUMN, Among, Condition, Mark, quoted, with_bars
+from deltamark.infrastructure.sql.reader import NAME_A_COLUMN, Among, Condition, Mark, SQLReader, quoted, with_bars
 
 if TYPE_CHECKING:
     import psycopg
@@ -141,8 +141,8 @@ def may_pass(state: str | None, problem: str) -> bool:
     return not any(word in words for word in _REFUSED) and any(word in words for word in _NOT_REACHED)
 
 
-class PostgreSQLReader:
-    """One read-only transaction (see `SQLReader`)."""
+class PostgreSQLReader(SQLReader):
+    """One read-only transaction."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -211,15 +211,7 @@ class PostgreSQLReader:
         """The columns of a query."""
         return [name for name, *_ in self._described(query)]
 
-    def newest(self, query: str, column: str) -> Mark | None:
-        """The largest value of a column, with its type."""
-        return self._extreme("max", query, column)
-
-    def oldest(self, query: str, column: str) -> Mark | None:
-        """The smallest value of a column, with its type."""
-        return self._extreme("min", query, column)
-
-    def _extreme(self, function: str, query: str, column: str) -> Mark | None:
+    def extreme(self, function: str, query: str, column: str) -> Mark | None:
         value = f"{function}(q.{quoted(column)})"
         row = self._row(f"SELECT {value}::text, pg_typeof({value})::text FROM ({query}\n) q")
         return None if row[0] is None else Mark(text=row[0], type=row[1])

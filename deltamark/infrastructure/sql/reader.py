@@ -23,6 +23,9 @@ NO_TRANSACTIONS = "only PostgreSQL numbers the transactions that wrote rows, whi
 NAME_A_COLUMN = "Name a column that gets a larger value whenever a row changes, and an Overlap."
 
 WHOLE_NUMBER = re.compile(r"-?\d+\Z", re.ASCII)
+NUMBER_TEXT = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\Z", re.ASCII)
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+"""A name that needs no quotes, unless it is a word of SQL."""
 
 
 @frozen(kw_only=True)
@@ -83,10 +86,14 @@ class SQLReader(Protocol):
 
     def newest(self, query: str, column: str) -> Mark | None:
         """The largest value of a column of a query; None where there is none."""
-        ...
+        return self.extreme("max", query, column)
 
     def oldest(self, query: str, column: str) -> Mark | None:
         """The smallest value of a column of a query; None where there is none."""
+        return self.extreme("min", query, column)
+
+    def extreme(self, function: str, query: str, column: str) -> Mark | None:
+        """What `max` or `min` gives of a column of a query, with its type; None where there is no value."""
         ...
 
     def horizon(self, query: str, column: str) -> Mark:
@@ -127,6 +134,12 @@ def with_bars(columns: Sequence[str], name: str) -> str:
     """One text of the values of several columns, under a name, as most databases write it."""
     bar = " || '|' || "
     return f"{bar.join(columns)} as {name}"
+
+
+def concatenated_with_bars(columns: Sequence[str], name: str) -> str:
+    """The same by `concat`, for databases in which `||` is something else."""
+    bar = ", '|', "
+    return f"concat({bar.join(columns)}) as {name}"
 
 
 def text_schema(columns: Sequence[str]) -> pa.Schema:

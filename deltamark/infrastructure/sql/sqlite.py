@@ -19,10 +19,12 @@ from deltamark.infrastructure.sql.description import ForeignKey, SQLTable
 from deltamark.infrastructure.sql.reader import (
     NAME_A_COLUMN,
     NO_TRANSACTIONS,
+    PLAIN_NAME,
     WHOLE_NUMBER,
     Among,
     Condition,
     Mark,
+    SQLReader,
     quoted,
     text_batches,
     with_bars,
@@ -31,7 +33,6 @@ from deltamark.infrastructure.sql.times import earlier_mark, is_time
 
 BEGINNING = "sqlite:///"
 _TIMEOUT_S = 30
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _AGAIN = re.compile(r"(.*):\d+", re.DOTALL)
 
 
@@ -58,8 +59,8 @@ def sqlite_reader(ask: Question) -> Iterator[SQLiteReader]:
         raise SourceUnreachable(f"{path.name}: {e}", is_temporary=is_locked) from e
 
 
-class SQLiteReader:
-    """One read transaction (see `SQLReader`)."""
+class SQLiteReader(SQLReader):
+    """One read transaction."""
 
     server = f"SQLite {sqlite3.sqlite_version}"
 
@@ -132,7 +133,7 @@ class SQLiteReader:
 
         :param trial: is sent only for a name of letters, digits and `_`.
         """
-        if _PLAIN_NAME.match(name):
+        if PLAIN_NAME.match(name):
             try:
                 self._execute(trial)
             except sqlite3.OperationalError:  # a word of SQL
@@ -150,15 +151,7 @@ class SQLiteReader:
         names = [name for name, *_ in self._execute(f"SELECT * FROM ({query}\n) LIMIT 0").description]
         return [match[1] if (match := _AGAIN.fullmatch(name)) and match[1] in names else name for name in names]
 
-    def newest(self, query: str, column: str) -> Mark | None:
-        """The largest value of a column, with its storage class."""
-        return self._extreme("max", query, column)
-
-    def oldest(self, query: str, column: str) -> Mark | None:
-        """The smallest value of a column, with its storage class."""
-        return self._extreme("min", query, column)
-
-    def _extreme(self, function: str, query: str, column: str) -> Mark | None:
+    def extreme(self, function: str, query: str, column: str) -> Mark | None:
         value = f"{function}({quoted(column)})"
         row = self._execute(f"SELECT {value}, typeof({value}) FROM ({query}\n)").fetchone()
         return None if row[0] is None else Mark(text=_text(row[0]), type=row[1])

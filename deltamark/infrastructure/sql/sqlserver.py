@@ -7,7 +7,6 @@ nothing is read as SQL: the driver is given no parameters, for it would look for
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,17 @@ from deltamark.application.ports.sources import Question, SourceUnreachable
 from deltamark.domain.values import shown
 from deltamark.infrastructure.sql.addresses import server_address
 from deltamark.infrastructure.sql.description import ForeignKey, SQLTable
-from deltamark.infrastructure.sql.reader import Among, Condition, Mark, text_batches, with_single_floats
+from deltamark.infrastructure.sql.reader import (
+    NUMBER_TEXT,
+    PLAIN_NAME,
+    Among,
+    Condition,
+    Mark,
+    SQLReader,
+    concatenated_with_bars,
+    text_batches,
+    with_single_floats,
+)
 from deltamark.infrastructure.sql.times import earlier_mark
 
 if TYPE_CHECKING:
@@ -55,7 +64,6 @@ SELECT k.parent_object_id, k.constraint_object_id, c.name, k.referenced_object_i
 JOIN sys.columns c ON c.object_id = k.parent_object_id AND c.column_id = k.parent_column_id
 JOIN sys.columns t ON t.object_id = k.referenced_object_id AND t.column_id = k.referenced_column_id
 ORDER BY k.constraint_object_id, k.constraint_column_id"""
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 _INTEGERS = frozenset({"bigint", "int", "smallint", "tinyint"})
 _NUMBERS = _INTEGERS | {"bit", "decimal", "money", "numeric", "smallmoney"}
@@ -66,7 +74,6 @@ _ROW_VERSION = "timestamp"
 _BYTES = frozenset({"binary", "image", _ROW_VERSION, "varbinary"})
 _TEXTS = frozenset({"char", "nchar", "ntext", "nvarchar", "text", "uniqueidentifier", "varchar", "xml"})
 _CLOCKS = frozenset({"datetime", "datetime2", "datetimeoffset", "smalldatetime"})
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\Z", re.ASCII)
 _UTC = "+00:00"
 _LONGEST_KEY = 4_000
 _PASSING = (
@@ -155,8 +162,8 @@ def _rows(connection: Any, statement: str) -> list[Any]:
         return list(cursor.fetchall())
 
 
-class SQLServerReader:
-    """One snapshot transaction (see `SQLReader`).
+class SQLServerReader(SQLReader):
+    """One snapshot transaction.
 
     :param oldest: the first version of a row that a transaction may still write, as hexadecimal digits.
     """
@@ -217,33 +224,24 @@ class SQLServerReader:
 
     def _source(self, parts: Sequence[str]) -> str:
         """The name of a table in SQL, in brackets only where it needs them."""
-        if all(map(_PLAIN_NAME.match, parts)) and self._is_query(f"SELECT 1 AS one FROM {'.'.join(parts)}"):
+        if all(map(PLAIN_NAME.match, parts)) and self._is_query(f"SELECT 1 AS one FROM {'.'.join(parts)}"):
             return ".".join(parts)
         return ".".join(map(_quoted, parts))
 
     def name(self, column: str) -> str:
         """The name of a column in SQL, in brackets only where it needs them."""
         statement = f"SELECT {column} FROM (SELECT 1 AS {_quoted(column)}) q"
-        return column if _PLAIN_NAME.match(column) and self._is_query(statement) else _quoted(column)
+        return column if PLAIN_NAME.match(column) and self._is_query(statement) else _quoted(column)
 
     def joined(self, columns: Sequence[str], name: str) -> str:
         """One text of several columns."""
-        bar = ", '|', "
-        return f"concat({bar.join(map(self.name, columns))}) as {name}"
+        return concatenated_with_bars([self.name(column) for column in columns], name)
 
     def columns(self, query: str) -> Sequence[str]:
         """The columns of a query; the server itself refuses one that has a name twice."""
         return [name for name, _ in self._described(query)]
 
-    def newest(self, query: str, column: str) -> Mark | None:
-        """The largest value of a column, with its type."""
-        return self._extreme("MAX", query, column)
-
-    def oldest(self, query: str, column: str) -> Mark | None:
-        """The smallest value of a column, with its type."""
-        return self._extreme("MIN", query, column)
-
-    def _extreme(self, function: str, query: str, column: str) -> Mark | None:
+    def extreme(self, function: str, query: str, column: str) -> Mark | None:
         kind = dict(self._described(query))[column]
         value = f"{function}(q.{_quoted(column)})"
         if kind == _ROW_VERSION:  # of which there is no largest one, but one of its bytes
@@ -361,7 +359,7 @@ def _text(cell: object) -> str:
 
 def _fits(text: str, kind: str) -> bool:
     """Whether a text may be that of a value of a type."""
-    return bool(_NUMBER.match(text)) if kind in _NUMBERS | _REALS else True
+    return bool(NUMBER_TEXT.match(text)) if kind in _NUMBERS | _REALS else True
 
 
 def _nvarchar(text: str, size: str) -> str:
@@ -371,7 +369,7 @@ def _nvarchar(text: str, size: str) -> str:
 
 def _value(mark: Mark) -> str:
     """A value in SQL, of which nothing is read as SQL."""
-    if mark.type in _NUMBERS | _REALS and _NUMBER.match(mark.text):
+    if mark.type in _NUMBERS | _REALS and NUMBER_TEXT.match(mark.text):
         return mark.text
     if mark.type in _BYTES:
         return f"0x{base64.b64decode(mark.text).hex()}"
