@@ -116,7 +116,8 @@ MEANINGS = {
     "ConnectionTable ChangeFiles": "`Ldif`: the files of changes since that file was written, by a pattern such as "
     "`changes-*.ldif`; they are applied in the order of their names. See "
     "[read LDIF, Excel and JSON files](../how-to/read-ldif-excel-and-json-files.md#files-of-changes).",
-    "ConnectionTable Sheet": "`Excel`: the sheet; by default the one that is named like the table, or the only one with values.",
+    "ConnectionTable Sheet": "`Excel`: the sheet; by default the one that is named like the table, or the only one "
+    "with values.",
     "ConnectionTable Key": "`JsonLines`, with `Links`: the member that identifies the object whose list this is. "
     "`Ldif`: the attribute that identifies an entry in links; `entryUUID` by default.",
     "ConnectionTable Links": "`ActiveDirectory`, `Ldap`, `Scim`, `Ldif`, `JsonLines`: the table whose entries own the "
