@@ -6,11 +6,13 @@ import asyncio
 import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deltamark.domain.history.changes import Horizon
 from deltamark.engine import Engine
 from deltamark.infrastructure.sample_company import write_workspace
 from deltamark.interfaces.http.feed import Following, Hub
@@ -28,6 +30,12 @@ def company(tmp_path: Path) -> Path:
 def opened(folder: Path) -> Engine:
     return Engine.open(
         f"sqlite:///{folder}/deltamark.db", configuration=folder / "configuration", export_output=folder / "exports"
+    )
+
+
+def of_all(engine: Engine, after: int) -> Following:
+    return Following(
+        after=after, admits=None, read=lambda place: pytest.fail("the store was read for one reader alone")
     )
 
 
@@ -112,48 +120,119 @@ def test_many_readers_need_no_thread_each_and_all_get_everything(company: Path) 
     assert more <= 4
 
 
-def test_what_was_discarded_is_said_and_ends_the_stream() -> None:
-    class Discarded:
-        position, run = 50, 3
+async def got_until(hub: Hub, asked: Following, last: int) -> bytes:
+    got = b""
+    reader = hub.messages(asked)
+    async for message in reader:
+        got += message
+        if b"discarded" in message or max(positions(message), default=0) >= last:
+            break
+    await reader.aclose()
+    return got
 
-    class Page:
-        changes, scanned_to, more, horizon = (), 60, False, Discarded()
 
-    class Log:
-        def position(self) -> int:
-            return 60
+async def seen(hub: Hub, engine: Engine) -> None:
+    """Waits until the feed has seen all of the log."""
+    while hub.head < engine.position():
+        await asyncio.sleep(0.01)
 
-        def wait(self, after: int, timeout: float) -> int:
-            time.sleep(0.01)
-            return 60
 
-    async def work() -> list[bytes]:
-        engine: Any = Log()
-        hub = Hub(engine)
-        await hub.open()
-        got = [
-            message
-            async for message in hub.messages(
-                Following(after=10, admits=lambda change: True, read=lambda place: Page())  # type: ignore[arg-type,return-value]
-            )
-        ]
-        await hub.close()
-        return got
+@pytest.mark.parametrize("ask", [of_all, following])
+def test_what_was_discarded_is_said_and_ends_the_stream_and_the_next_goes_on_beyond_it(
+    company: Path, ask: Callable[[Engine, int], Following]
+) -> None:
+    async def work() -> tuple[bytes, bytes, list[int], int]:
+        with opened(company) as engine:
+            engine.run_job("Complete")
+            hub = Hub(engine)
+            await hub.open()
+            engine.retain("HR", keep=5, even_unread=True)
+            await seen(hub, engine)
+            before = await got_until(hub, ask(engine, 10), engine.position())
+            horizon = max(horizon.position for horizon in engine.horizons())
+            kept = [change.position for change in engine.changes(horizon)]
+            after = await got_until(hub, ask(engine, horizon), kept[-1])
+            await hub.close()
+            return before, after, kept, horizon
 
-    assert asyncio.run(work())[1:] == [b'event: discarded\ndata: {"horizon":50,"run":3}\n\n']
+    before, after, kept, horizon = asyncio.run(work())
+
+    assert f'id: {horizon}\nevent: discarded\ndata: {{"horizon":{horizon},'.encode() in before
+    assert positions(before) == [horizon]
+    assert positions(after) == kept
+
+
+def test_many_readers_who_are_behind_read_the_store_once_for_all(
+    company: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+
+    async def work() -> tuple[list[bytes], list[int]]:
+        with opened(company) as engine:
+            engine.run_job("Complete")
+            expected = [change.position for change in engine.changes()]
+            hub = Hub(engine)
+            await hub.open()
+            await seen(hub, engine)
+            page = engine.changes_page
+            monkeypatch.setattr(engine, "changes_page", lambda **named: reads.append(1) or page(**named))
+            begins = [0, 1, 3, 249, 250, 251] * 10
+            got = await asyncio.gather(*(got_until(hub, of_all(engine, begin), expected[-1]) for begin in begins))
+            await hub.close()
+            for begin, text in zip(begins, got, strict=True):
+                assert positions(text) == [position for position in expected if position > begin]
+            return got, expected
+
+    _, expected = asyncio.run(work())
+
+    assert 2 <= len(reads) <= expected[-1] // 250 + 2
+
+
+def test_what_is_erased_is_no_longer_sent_from_memory(company: Path) -> None:
+    async def work() -> tuple[bytes, bytes, str]:
+        with opened(company) as engine:
+            begin = engine.position()
+            hub = Hub(engine)
+            await hub.open()
+            await seen(hub, engine)
+            engine.run_job("Complete")
+            await seen(hub, engine)
+            change = next(engine.changes(begin, entity_type="HR_Person"))
+            last = [change.position for change in engine.changes()][-1]
+            mail = str(engine.resource("HR_Person", change.event.ref.key).values["Mail"])  # type: ignore[union-attr]
+            before = [await got_until(hub, of_all(engine, after), last) for after in (0, begin + 1)]
+            engine.erase("HR_Person", change.event.ref.key, reason="asked for")  # type: ignore[union-attr]
+            await seen(hub, engine)
+            after = [await got_until(hub, of_all(engine, after), last) for after in (0, begin + 1)]
+            await hub.close()
+            return b"".join(before), b"".join(after), mail
+
+    before, after, mail = asyncio.run(work())
+
+    assert mail.encode() in before
+    assert mail.encode() not in after
+
+
+class QuietLog:
+    """A log to which nothing is added."""
+
+    def position(self) -> int:
+        return 5
+
+    def wait(self, after: int, timeout: float) -> int:
+        time.sleep(0.01)
+        return 5
+
+    def erased_changes(self) -> dict[int, int]:
+        return {}
+
+    def horizons(self) -> list[Horizon]:
+        return []
 
 
 def test_a_quiet_stream_is_kept_open_by_comments_that_are_no_messages() -> None:
-    class Log:
-        def position(self) -> int:
-            return 5
-
-        def wait(self, after: int, timeout: float) -> int:
-            time.sleep(0.01)
-            return 5
-
     async def work() -> bytes:
-        engine: Any = Log()
+        engine: Any = QuietLog()
         hub = Hub(engine, heartbeat_s=0.02)
         await hub.open()
         reader = hub.messages(Following(after=5, admits=lambda change: True, read=lambda place: None))  # type: ignore[arg-type,return-value]

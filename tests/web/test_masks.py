@@ -11,7 +11,7 @@ import pytest
 from deltamark.domain.errors import UsageError
 from deltamark.engine import Engine
 from deltamark.interfaces.http import masks
-from deltamark.interfaces.http.feed import frame_of
+from deltamark.interfaces.http.feed import message_of
 from deltamark.interfaces.http.masks import MASK, Masks
 from deltamark.interfaces.http.settings import MaskSettings
 from deltamark.interfaces.http.users import Role, SignInMethod, User
@@ -113,8 +113,8 @@ def test_arrow_and_reports_are_refused(site: Site) -> None:
 def test_the_feed_shows_masks(site: Site, engine: Engine, secrets: set[str]) -> None:
     masked = Masks(engine, SEEN_BY).engine_for(User(name="bob", role=Role.READER, method=SignInMethod.LINK))
     page = engine.changes_page(after=0, limit=500, entity_type="HR_Person")
-    assert any(shows(frame_of(change).text.decode(), secrets) for change in page.changes)
-    assert not any(shows(frame_of(masked.change(change)).text.decode(), secrets) for change in page.changes)
+    assert any(shows(message_of(change).decode(), secrets) for change in page.changes)
+    assert not any(shows(message_of(masked.change(change)).decode(), secrets) for change in page.changes)
 
 
 def test_what_is_computed_from_a_masked_property_is_masked_too(engine: Engine) -> None:

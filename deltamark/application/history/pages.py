@@ -51,15 +51,16 @@ def change_page(
     for reached_then, events in _searched(reading, admitted, first, last, newest_first, limit):
         for change in names.admitted(events, admitted):
             if len(found) == limit:
-                return _page(
-                    reading, configuration, admitted, found, found[-1].position, newest_first, is_complete=False
-                )
+                reached = found[-1].position
+                searched_after = reached - 1 if newest_first else first
+                return _page(reading, configuration, admitted, found, reached, searched_after, is_complete=False)
             found.append(change)
         reached = reached_then
         if deadline is not None and monotonic() >= deadline:
             is_complete = reached <= first + 1 if newest_first else reached >= last
             break
-    return _page(reading, configuration, admitted, found, reached, newest_first, is_complete=is_complete)
+    searched_after = reached - 1 if newest_first else first
+    return _page(reading, configuration, admitted, found, reached, searched_after, is_complete=is_complete)
 
 
 def _page(
@@ -68,11 +69,11 @@ def _page(
     admitted: ChangeFilter,
     found: list[LoggedChange],
     reached: Position,
-    newest_first: bool,
+    searched_after: Position,
     *,
     is_complete: bool,
 ) -> ChangePage:
-    horizon = history.horizon_of_changes(reading, configuration, admitted, reached - 1) if newest_first else None
+    horizon = history.horizon_of_changes(reading, configuration, admitted, searched_after)
     return ChangePage(changes=tuple(found), scanned_to=reached, more=not is_complete, horizon=horizon)
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from bisect import bisect_right
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from itertools import accumulate
 from time import monotonic
 
 import orjson
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from litestar.exceptions import HTTPException
 
-from deltamark.domain.history.changes import LoggedChange, Position
+from deltamark.domain.history.changes import Horizon, LoggedChange, Position
 from deltamark.domain.history.pages import ChangePage
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.secrets import masked
@@ -26,7 +28,14 @@ STREAM_AGE_S = 3_600.0
 
 MOST_STREAMS = 500
 _KEPT = 5_000
-_PAGE = 500
+"""So many of the newest changes are kept in memory."""
+
+_BLOCK = 250
+"""Positions that are read from the store and sent at once: what 500 slow readers have not yet taken stays small."""
+
+_BLOCKS_READ = 16
+"""Blocks from the store that are kept for the other readers who are as far behind."""
+
 _WAIT_S = 0.5
 """The watch looks so often whether it is to end."""
 
@@ -40,19 +49,42 @@ class TooManyStreams(HTTPException):
     status_code = 503
 
 
-@frozen
-class Frame:
-    """A change as it is sent, and what filters ask for."""
-
-    position: Position
-    text: bytes
-    change: LoggedChange
-
-
-def frame_of(change: LoggedChange) -> Frame:
+def message_of(change: LoggedChange) -> bytes:
     """A change as a message of a stream of events."""
-    data = orjson.dumps(change_document(change))
-    return Frame(change.position, b"id: %d\nevent: change\ndata: %s\n\n" % (change.position, data), change)
+    return b"id: %d\nevent: change\ndata: %s\n\n" % (change.position, orjson.dumps(change_document(change)))
+
+
+@frozen(kw_only=True)
+class Block:
+    """Consecutive changes as they are sent to those who ask for all: encoded once, for any number of readers.
+
+    :param reached: all changes beyond the first position up to this one are in it.
+    :param ends: of each change, where its message ends in `text`.
+    :param changes: the changes themselves, for readers of some; empty in a block that was read for readers of all.
+    :param horizon: what was discarded beyond the first position.
+    """
+
+    reached: Position
+    positions: list[Position] = field(repr=False)
+    ends: list[int] = field(repr=False)
+    text: bytes = field(repr=False)
+    changes: tuple[LoggedChange, ...] = field(default=(), repr=False)
+    horizon: Horizon | None = None
+
+    @classmethod
+    def of(cls, changes: Iterable[LoggedChange], reached: Position, *, horizon: Horizon | None = None) -> Block:
+        """The changes up to a position, without the changes themselves."""
+        given = [change for change in changes if change.position <= reached]
+        messages = [message_of(change) for change in given]
+        return cls(
+            reached=reached, positions=[change.position for change in given], ends=list(accumulate(map(len, messages))),
+            text=b"".join(messages), horizon=horizon,
+        )  # fmt: skip
+
+    def beyond(self, after: Position) -> bytes:
+        """The messages beyond a position."""
+        first = bisect_right(self.positions, after)
+        return self.text[self.ends[first - 1] :] if first else self.text
 
 
 def subject_of(change: LoggedChange) -> str:
@@ -69,19 +101,29 @@ ReadPage = Callable[[Position], ChangePage]
 class Following:
     """What a reader of the feed asks for.
 
-    :param admits: whether a change is one of it.
+    :param admits: whether a change is one of it; None: all are, as everybody sees them.
     :param read: the changes beyond a position that are asked for, from the store, as the reader may see them.
     :param mask: a change as the reader may see it; None where that is all of it.
     """
 
     after: Position
-    admits: Admits
+    admits: Admits | None
     read: ReadPage = field(repr=False)
     mask: Callable[[LoggedChange], LoggedChange] | None = field(default=None, repr=False)
 
 
-def _text(frame: Frame, following: Following) -> bytes:
-    return frame.text if following.mask is None else frame_of(following.mask(frame.change)).text
+def _messages_of(changes: Iterable[LoggedChange], after: Position, following: Following) -> bytes:
+    """The messages beyond a position that a reader of some changes gets."""
+    mask = following.mask or _unmasked
+    return b"".join(
+        message_of(mask(change))
+        for change in changes
+        if change.position > after and (following.admits is None or following.admits(change))
+    )
+
+
+def _unmasked(change: LoggedChange) -> LoggedChange:
+    return change
 
 
 class Hub:
@@ -90,8 +132,10 @@ class Hub:
     def __init__(self, engine: Engine, *, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._engine = engine
         self._heartbeat_s = heartbeat_s
-        self._frames: deque[Frame] = deque(maxlen=_KEPT)
+        self._newest: deque[Block] = deque()
+        self._kept = 0
         self._whole_after: Position = 0
+        self._read: OrderedDict[Position, asyncio.Future[Block]] = OrderedDict()
         self._head: Position = 0
         self._changed = asyncio.Event()
         self._stop = threading.Event()
@@ -149,27 +193,71 @@ class Hub:
                 yield b": still here\n\n"
                 continue
             if after >= self._whole_after:
-                frames, after = self._kept(after)
-                sent = [_text(frame, following) for frame in frames if following.admits(frame.change)]
+                sent, after = self._newest_beyond(after, following)
             else:
-                page = await asyncio.to_thread(following.read, after)
-                if page.horizon is not None and page.horizon.position > after:
-                    data = orjson.dumps({"horizon": page.horizon.position, "run": page.horizon.run})
-                    yield b"event: discarded\ndata: %s\n\n" % data
+                is_of_all = following.admits is None and following.mask is None
+                read = self._shared if is_of_all else self._own
+                sent, reached, horizon = await read(after, following)
+                if horizon is not None and horizon.position > after:
+                    data = orjson.dumps({"horizon": horizon.position, "run": horizon.run})
+                    yield b"id: %d\nevent: discarded\ndata: %s\n\n" % (horizon.position, data)
                     return
-                sent = [frame_of(change).text for change in page.changes if following.admits(change)]
-                after = page.scanned_to
+                after = reached
             if sent:
-                yield b"".join(sent)
+                yield sent
 
-    def _kept(self, after: Position) -> tuple[list[Frame], Position]:
-        """The newest changes beyond a position, as they are kept, and how far they reach."""
-        frames: list[Frame] = []
-        for frame in reversed(self._frames):
-            if frame.position <= after:
+    def _newest_beyond(self, after: Position, following: Following) -> tuple[bytes, Position]:
+        """Messages of the newest changes beyond a position, about a block of them, and how far they reach."""
+        blocks: list[Block] = []
+        for block in reversed(self._newest):
+            if block.reached <= after:
                 break
-            frames.append(frame)
-        return frames[::-1], self._head
+            blocks.append(block)
+        sent: list[bytes] = []
+        count, reached = 0, after
+        for block in reversed(blocks):
+            if count and count + len(block.positions) > _BLOCK:
+                return b"".join(sent), reached
+            count, reached = count + len(block.positions), block.reached
+            if following.admits is None and following.mask is None:
+                sent.append(block.beyond(after))
+            else:
+                sent.append(_messages_of(block.changes, after, following))
+        return b"".join(sent), self._head
+
+    async def _own(self, after: Position, following: Following) -> tuple[bytes, Position, Horizon | None]:
+        """Messages of changes from the store, for a reader who does not ask for all."""
+        page = await asyncio.to_thread(following.read, after)
+        # What is read from the store is masked there.
+        text = b"".join(map(message_of, filter(following.admits, page.changes)))
+        return text, page.scanned_to, page.horizon
+
+    async def _shared(self, after: Position, following: Following) -> tuple[bytes, Position, Horizon | None]:
+        """Messages of changes from the store, read once for all readers of all changes who are as far behind.
+
+        Blocks begin at multiples of their size, wherever a reader began.
+        """
+        start = after - after % _BLOCK
+        found = self._read.get(start)
+        if found is None:
+            found = self._read[start] = asyncio.ensure_future(asyncio.to_thread(self._block, start))
+            found.add_done_callback(lambda done: self._keep(start, done))
+        block = await asyncio.shield(found)
+        return block.beyond(after), block.reached, block.horizon
+
+    def _block(self, start: Position) -> Block:
+        # At most one change has each position: a page of so many reaches the end of the block, or of the log.
+        page = self._engine.changes_page(after=start, limit=_BLOCK)
+        return Block.of(page.changes, min(page.scanned_to, start + _BLOCK), horizon=page.horizon)
+
+    def _keep(self, start: Position, done: asyncio.Future[Block]) -> None:
+        """Keeps a block that is whole for others, as long as nothing was taken out of the log meanwhile."""
+        if self._read.get(start) is not done:
+            return
+        if done.cancelled() or done.exception() is not None or done.result().reached < start + _BLOCK:
+            del self._read[start]
+        while len(self._read) > _BLOCKS_READ:
+            self._read.popitem(last=False)
 
     async def _woken(self, timeout_s: float) -> bool:
         """Waits until the log grows, at most for a time, and returns whether it did."""
@@ -181,36 +269,55 @@ class Hub:
 
     def _watch(self) -> None:
         seen: Position | None = None
+        taken_out: object = None
         while not self._stop.is_set():
             try:
                 if seen is None:
+                    taken_out = self._taken_out()
                     seen = self._engine.position()
-                    self._tell([], seen, whole_after=seen)
+                    self._tell(None, seen)
                 if self._engine.wait(seen, _WAIT_S) > seen:
-                    page = self._engine.changes_page(after=seen, limit=_PAGE)
-                    frames = [frame_of(change) for change in page.changes]
+                    page = self._engine.changes_page(after=seen, limit=_BLOCK)
                     seen = max(seen, page.scanned_to)
-                    self._tell(frames, seen)
+                    now = self._taken_out()
+                    if now == taken_out:
+                        self._tell(evolve(Block.of(page.changes, seen), changes=page.changes), seen)
+                    else:
+                        taken_out = now
+                        self._tell(None, seen)
+                        self._count(page.changes)
             except Exception as e:  # whatever it is, readers wait for this thread
                 _LOG.warning(
                     "the store cannot be watched, and is tried again: %s: %s", type(e).__name__, masked(str(e))
                 )
                 self._stop.wait(_RETRY_S)
 
-    def _tell(self, frames: list[Frame], head: Position, *, whole_after: Position | None = None) -> None:
+    def _taken_out(self) -> object:
+        """What discards and erasures took out of the log: where it changes, nothing in memory is true any more."""
+        return self._engine.erased_changes(), self._engine.horizons()
+
+    def _tell(self, block: Block | None, head: Position) -> None:
         assert self._loop is not None
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._take, frames, head, whole_after)
+            self._loop.call_soon_threadsafe(self._take, block, head)
 
-    def _take(self, frames: list[Frame], head: Position, whole_after: Position | None) -> None:
-        """Keeps new changes, in the loop: readers there see all of them or none."""
-        if whole_after is not None:
-            self._whole_after = whole_after
-        for frame in frames:
-            if len(self._frames) == _KEPT:
-                self._whole_after = self._frames[0].position
-            self._frames.append(frame)
-            self.counts[(subject_of(frame.change), frame.change.kind)] += 1
+    def _take(self, block: Block | None, head: Position) -> None:
+        """Keeps new changes, in the loop: readers there see all of them or none. None: all is to be read anew."""
+        if block is None:
+            self._newest.clear()
+            self._read.clear()
+            self._kept, self._whole_after = 0, head
+        elif block.positions:
+            self._newest.append(block)
+            self._kept += len(block.positions)
+            while self._kept > _KEPT:
+                oldest = self._newest.popleft()
+                self._kept -= len(oldest.positions)
+                self._whole_after = oldest.reached
+            self._count(block.changes)
         self._head = head
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def _count(self, changes: Iterable[LoggedChange]) -> None:
+        self.counts.update((subject_of(change), change.kind) for change in changes)

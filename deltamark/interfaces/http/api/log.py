@@ -195,7 +195,8 @@ async def stream(
     """The log as it grows, as server-sent events: each change once, beyond `Last-Event-ID` or `after`, or from now on.
 
     Event `change`: its `id` is the position, its data the change. Event `discarded`: changes that are asked for were
-    discarded, and the stream ends.
+    discarded, and the stream ends. Its `id` is the position up to which they were, with which a reader goes on;
+    `GET /changes` with `after` gives what is kept before it.
     """
     if hub.streams >= MOST_STREAMS:
         raise TooManyStreams("too many streams are open.", headers={"Retry-After": "5"})
@@ -222,9 +223,10 @@ async def stream(
             and sees_change(user, change)
         )
 
+    sees_all = entity_type is None and key is None and run is None and user.entity_types is None
     following = Following(
         after=start,
-        admits=admits,
+        admits=None if sees_all else admits,
         read=lambda place: engine.changes_page(after=place, limit=_SLICE, **named),
         mask=engine.change if isinstance(engine, MaskedEngine) else None,
     )
