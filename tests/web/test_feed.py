@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from deltamark.domain.history.changes import Horizon
+from deltamark.domain.history.changes import Horizon, LoggedChange
+from deltamark.domain.resources.resource import ResourceRef
 from deltamark.engine import Engine
 from deltamark.infrastructure.sample_company import write_workspace
+from deltamark.interfaces.http import feed
 from deltamark.interfaces.http.feed import Following, Hub
 from tests.tiers import REST
 
@@ -43,6 +45,13 @@ def following(engine: Engine, after: int) -> Following:
     return Following(
         after=after, admits=lambda change: True, read=lambda place: engine.changes_page(after=place, limit=50)
     )
+
+
+@pytest.fixture(params=[True, False], ids=["shared", "searched"])
+def is_near(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers of some changes, near enough for what others read, and so far behind that the store searches."""
+    if not request.param:
+        monkeypatch.setattr(feed, "_NEAR", -1)
 
 
 def positions(message: bytes) -> list[int]:
@@ -137,6 +146,7 @@ async def seen(hub: Hub, engine: Engine) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.usefixtures("is_near")
 @pytest.mark.parametrize("ask", [of_all, following])
 def test_what_was_discarded_is_said_and_ends_the_stream_and_the_next_goes_on_beyond_it(
     company: Path, ask: Callable[[Engine, int], Following]
@@ -186,6 +196,35 @@ def test_many_readers_who_are_behind_read_the_store_once_for_all(
     _, expected = asyncio.run(work())
 
     assert 2 <= len(reads) <= expected[-1] // 250 + 2
+
+
+@pytest.mark.usefixtures("is_near")
+def test_a_reader_of_an_entity_type_gets_its_changes_and_those_of_its_links(company: Path) -> None:
+    def is_of_departments(change: LoggedChange) -> bool:
+        ref = change.event.ref
+        ends = [ref] if isinstance(ref, ResourceRef) else [ref.source, ref.target]
+        return any(end.entity_type == "HR_Department" for end in ends)
+
+    async def work() -> tuple[list[int], list[int]]:
+        with opened(company) as engine:
+            hub = Hub(engine)
+            await hub.open()
+            await seen(hub, engine)
+            engine.run_job("Complete")
+            await seen(hub, engine)
+            expected = [change.position for change in engine.changes() if is_of_departments(change)]
+            asked = Following(
+                after=3, admits=is_of_departments, entity_type="HR_Department",
+                read=lambda place: engine.changes_page(after=place, entity_type="HR_Department"),
+            )  # fmt: skip
+            got = positions(await got_until(hub, asked, expected[-1]))
+            await hub.close()
+            return got, [position for position in expected if position > 3]
+
+    got, expected = asyncio.run(work())
+
+    assert len(expected) > 20
+    assert got == expected
 
 
 def test_what_is_erased_is_no_longer_sent_from_memory(company: Path) -> None:

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import threading
 from bisect import bisect_right
-from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import accumulate
 from time import monotonic
 
 import orjson
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 from litestar.exceptions import HTTPException
 
 from deltamark.domain.history.changes import Horizon, LoggedChange, Position
@@ -35,6 +35,9 @@ _BLOCK = 250
 
 _BLOCKS_READ = 16
 """Blocks from the store that are kept for the other readers who are as far behind."""
+
+_NEAR = 100_000
+"""Who asks for some changes and is so many positions behind lets the store search for them."""
 
 _WAIT_S = 0.5
 """The watch looks so often whether it is to end."""
@@ -60,31 +63,49 @@ class Block:
 
     :param reached: all changes beyond the first position up to this one are in it.
     :param ends: of each change, where its message ends in `text`.
-    :param changes: the changes themselves, for readers of some; empty in a block that was read for readers of all.
+    :param by_type: the changes that each entity type has a part in, also as an end of a link, as places in `changes`.
     :param horizon: what was discarded beyond the first position.
     """
 
     reached: Position
+    changes: Sequence[LoggedChange] = field(repr=False)
     positions: list[Position] = field(repr=False)
     ends: list[int] = field(repr=False)
     text: bytes = field(repr=False)
-    changes: tuple[LoggedChange, ...] = field(default=(), repr=False)
+    by_type: dict[str, list[int]] = field(repr=False)
     horizon: Horizon | None = None
 
     @classmethod
     def of(cls, changes: Iterable[LoggedChange], reached: Position, *, horizon: Horizon | None = None) -> Block:
-        """The changes up to a position, without the changes themselves."""
+        """The changes up to a position."""
         given = [change for change in changes if change.position <= reached]
         messages = [message_of(change) for change in given]
+        by_type: defaultdict[str, list[int]] = defaultdict(list)
+        for place, change in enumerate(given):
+            ref = change.event.ref
+            for entity_type in {
+                end.entity_type for end in ([ref] if isinstance(ref, ResourceRef) else [ref.source, ref.target])
+            }:
+                by_type[entity_type].append(place)
         return cls(
-            reached=reached, positions=[change.position for change in given], ends=list(accumulate(map(len, messages))),
-            text=b"".join(messages), horizon=horizon,
+            reached=reached, changes=given, positions=[change.position for change in given],
+            ends=list(accumulate(map(len, messages))), text=b"".join(messages), by_type=dict(by_type), horizon=horizon,
         )  # fmt: skip
 
-    def beyond(self, after: Position) -> bytes:
-        """The messages beyond a position."""
+    def messages(self, after: Position, following: Following) -> bytes:
+        """The messages beyond a position that a reader gets."""
         first = bisect_right(self.positions, after)
-        return self.text[self.ends[first - 1] :] if first else self.text
+        if following.admits is None and following.mask is None:
+            return self.text[self.ends[first - 1] :] if first else self.text
+        places: Iterable[int] = range(first, len(self.changes))
+        if following.entity_type is not None:
+            places = (place for place in self.by_type.get(following.entity_type, ()) if place >= first)
+        chosen: Iterable[LoggedChange] = map(self.changes.__getitem__, places)
+        if following.admits is not None:
+            chosen = filter(following.admits, chosen)
+        if following.mask is not None:
+            chosen = map(following.mask, chosen)
+        return b"".join(map(message_of, chosen))
 
 
 def subject_of(change: LoggedChange) -> str:
@@ -102,6 +123,7 @@ class Following:
     """What a reader of the feed asks for.
 
     :param admits: whether a change is one of it; None: all are, as everybody sees them.
+    :param entity_type: the one that all of it has a part in, where there is one.
     :param read: the changes beyond a position that are asked for, from the store, as the reader may see them.
     :param mask: a change as the reader may see it; None where that is all of it.
     """
@@ -110,20 +132,7 @@ class Following:
     admits: Admits | None
     read: ReadPage = field(repr=False)
     mask: Callable[[LoggedChange], LoggedChange] | None = field(default=None, repr=False)
-
-
-def _messages_of(changes: Iterable[LoggedChange], after: Position, following: Following) -> bytes:
-    """The messages beyond a position that a reader of some changes gets."""
-    mask = following.mask or _unmasked
-    return b"".join(
-        message_of(mask(change))
-        for change in changes
-        if change.position > after and (following.admits is None or following.admits(change))
-    )
-
-
-def _unmasked(change: LoggedChange) -> LoggedChange:
-    return change
+    entity_type: str | None = None
 
 
 class Hub:
@@ -195,8 +204,8 @@ class Hub:
             if after >= self._whole_after:
                 sent, after = self._newest_beyond(after, following)
             else:
-                is_of_all = following.admits is None and following.mask is None
-                read = self._shared if is_of_all else self._own
+                is_search = following.admits is not None and self._head - after > _NEAR
+                read = self._own if is_search else self._shared
                 sent, reached, horizon = await read(after, following)
                 if horizon is not None and horizon.position > after:
                     data = orjson.dumps({"horizon": horizon.position, "run": horizon.run})
@@ -219,21 +228,18 @@ class Hub:
             if count and count + len(block.positions) > _BLOCK:
                 return b"".join(sent), reached
             count, reached = count + len(block.positions), block.reached
-            if following.admits is None and following.mask is None:
-                sent.append(block.beyond(after))
-            else:
-                sent.append(_messages_of(block.changes, after, following))
+            sent.append(block.messages(after, following))
         return b"".join(sent), self._head
 
     async def _own(self, after: Position, following: Following) -> tuple[bytes, Position, Horizon | None]:
-        """Messages of changes from the store, for a reader who does not ask for all."""
+        """Messages of changes that the store finds for one reader."""
         page = await asyncio.to_thread(following.read, after)
         # What is read from the store is masked there.
         text = b"".join(map(message_of, filter(following.admits, page.changes)))
         return text, page.scanned_to, page.horizon
 
     async def _shared(self, after: Position, following: Following) -> tuple[bytes, Position, Horizon | None]:
-        """Messages of changes from the store, read once for all readers of all changes who are as far behind.
+        """Messages of changes from the store, read once for all readers who are as far behind.
 
         Blocks begin at multiples of their size, wherever a reader began.
         """
@@ -243,7 +249,7 @@ class Hub:
             found = self._read[start] = asyncio.ensure_future(asyncio.to_thread(self._block, start))
             found.add_done_callback(lambda done: self._keep(start, done))
         block = await asyncio.shield(found)
-        return block.beyond(after), block.reached, block.horizon
+        return block.messages(after, following), block.reached, block.horizon
 
     def _block(self, start: Position) -> Block:
         # At most one change has each position: a page of so many reaches the end of the block, or of the log.
@@ -281,7 +287,7 @@ class Hub:
                     seen = max(seen, page.scanned_to)
                     now = self._taken_out()
                     if now == taken_out:
-                        self._tell(evolve(Block.of(page.changes, seen), changes=page.changes), seen)
+                        self._tell(Block.of(page.changes, seen), seen)
                     else:
                         taken_out = now
                         self._tell(None, seen)

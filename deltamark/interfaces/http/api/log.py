@@ -229,6 +229,7 @@ async def stream(
         admits=None if sees_all else admits,
         read=lambda place: engine.changes_page(after=place, limit=_SLICE, **named),
         mask=engine.change if isinstance(engine, MaskedEngine) else None,
+        entity_type=entity_type,
     )
     return Stream(
         hub.messages(following),
