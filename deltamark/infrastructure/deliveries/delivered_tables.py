@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from attrs import evolve, frozen
@@ -22,6 +23,7 @@ from deltamark.domain.configuration.jobs import COMMAND
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 
+_DELIVER_AGAIN = "Run the ExportTask of this connection again, which replaces the delivery."
 _Extract = TypeVar("_Extract", ResourceExtract, LinkExtract)
 
 
@@ -68,7 +70,10 @@ class DeliveredExtracts:
         delivery, extracts = self.delivered[table]
         command = COMMAND if delivery.tables[table].is_delta else None
         mapping = evolve(mapping, always_complete=False)  # each table is what it was delivered as
-        extract = extracts.resources(mapping, entity_type, command, is_shared=is_shared, transformation=transformation)
+        with _as_delivered(delivery, extracts, table):
+            extract = extracts.resources(
+                mapping, entity_type, command, is_shared=is_shared, transformation=transformation
+            )
         return _checked(extract, delivery, table)
 
     def links(
@@ -95,19 +100,38 @@ class DeliveredExtracts:
         delivery, extracts = self.delivered[table]
         command = COMMAND if delivery.tables[table].is_delta else None
         mapping = evolve(mapping, always_complete=False)
-        extract = extracts.links(
-            mapping,
-            ends,
-            command,
-            may_lack_first=may_lack_first,
-            is_shared=is_shared,
-            transformation=transformation,
-        )
+        with _as_delivered(delivery, extracts, table):
+            extract = extracts.links(
+                mapping,
+                ends,
+                command,
+                may_lack_first=may_lack_first,
+                is_shared=is_shared,
+                transformation=transformation,
+            )
         return _checked(extract, delivery, table)
 
     def with_tables(self, sources: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> DeliveredExtracts:
         """The extracts of one run, to which a program gives some of the other tables (see `Extracts`)."""
         return evolve(self, others=self.others.with_tables(sources, columns))
+
+
+@contextmanager
+def _as_delivered(delivery: Delivery, extracts: Extracts, table: str) -> Iterator[None]:
+    """A block in which the file of a table is read; where it is not the one that was delivered, it is to be made anew.
+
+    :raises SourceError: with that advice.
+    """
+    try:
+        yield
+    except SourceError as error:
+        try:
+            is_as_delivered = extracts.file_of(table).digest == delivery.tables[table].digest
+        except SourceError:
+            is_as_delivered = False
+        if is_as_delivered:
+            raise
+        raise SourceError(error.where, error.problem, value=error.value, advice=_DELIVER_AGAIN) from error
 
 
 def _checked(extract: _Extract, delivery: Delivery, table: str) -> _Extract:
@@ -120,7 +144,7 @@ def _checked(extract: _Extract, delivery: Delivery, table: str) -> _Extract:
         raise SourceError(
             Location(cleansed.read.file),
             f"the file is not the one that the {delivery.name} wrote",
-            advice="Run the ExportTask of this connection again, which replaces the delivery.",
+            advice=_DELIVER_AGAIN,
         )
     if delivery.incomplete is None or cleansed.incomplete is not None:
         return extract

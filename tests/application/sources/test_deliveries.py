@@ -288,6 +288,30 @@ def test_a_delivery_that_was_altered_is_refused(new_source: NewSource) -> None:
     assert "the file is not the one that the delivery of HR_Source" in messages(run)
 
 
+@pytest.mark.parametrize("damage", ["cut", "gone", "a link"])
+def test_a_delivery_that_was_damaged_is_refused_and_made_anew(
+    new_source: NewSource, tmp_path: Path, damage: str
+) -> None:
+    source = new_source()
+    source.put(d="Dan")
+    source.run("Read")
+    (table,) = (source.exports / "deliveries").rglob(f"{PERSON}.parquet")
+    if damage == "cut":
+        table.write_bytes(table.read_bytes()[:-10])
+    else:
+        table.rename(tmp_path / table.name)
+        if damage == "a link":
+            table.symlink_to(tmp_path / "other.parquet")
+
+    run = source.run("Apply")
+
+    assert run.state is TaskState.FAILED
+    assert "Run the ExportTask of this connection again, which replaces the delivery." in messages(run)
+    assert source.stored() == {"a": "Ann", "b": "Bob", "c": "Cid"}
+    assert source.run().state is TaskState.COMPLETED
+    assert source.stored() == source.people()
+
+
 def test_a_delivery_of_another_store_is_none(new_store: NewStore, tmp_path: Path) -> None:
     with DatabaseSource(new_store(), tmp_path, configuration()) as one:
         one.put(a="Ann")
