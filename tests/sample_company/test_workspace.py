@@ -378,6 +378,18 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     assert (tmp_path / "deltamark.toml").is_file()
 
 
+def test_the_files_for_editors_are_written_or_nothing_is(tmp_path: Path) -> None:
+    write_workspace(tmp_path / "new", more={"deltamark.xsd": "<schema/>"})
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "deltamark.xsd").write_text("mine")
+    with pytest.raises(UsageError, match=r"deltamark\.xsd"):
+        write_workspace(tmp_path / "old", more={"deltamark.xsd": "<schema/>"})
+
+    assert (tmp_path / "new" / "deltamark.xsd").read_text() == "<schema/>"
+    assert [file.name for file in (tmp_path / "old").iterdir()] == ["deltamark.xsd"]
+    assert (tmp_path / "old" / "deltamark.xsd").read_text() == "mine"
+
+
 def test_the_sample_is_what_is_written_today(tmp_path: Path) -> None:
     write_sample(tmp_path / "sample")
 

@@ -120,9 +120,14 @@ def test_an_ldap_directory_is_proposed_and_runs(
 def test_named_classes_alone_are_proposed(new_slapd: Callable[..., Slapd], password: Callable[[str], str]) -> None:
     server = new_slapd()
     server.load(ENTRIES)
-    settings = {"user": slapd.ADMINISTRATOR, "password": password(slapd.PASSWORD), "tls": "none"}
+    settings = {"user": slapd.ADMINISTRATOR, "password": password(slapd.PASSWORD)}
 
     proposal = proposal_for_server(server.address, settings, ["organization"], connector="Here")
+
+    # The server offers no StartTLS, and is on this machine.
+    assert proposal.description is not None
+    assert proposal.description.settings["tls"] == "none"
+    assert any(note.is_unsure and "it offers no StartTLS" in note.text for note in proposal.notes)
 
     assert [t.identifier for t in proposal.configuration.entity_types] == ["organization"]
     with pytest.raises(SourceError, match="there are no entries of the classes robot"):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from deltamark.application.ports.sources import Question, SourceUnreachable
 from deltamark.domain.configuration.entity_model import ConnectionTable
@@ -25,7 +25,7 @@ from deltamark.domain.configuration.secret_attributes import holds_secrets
 from deltamark.domain.proposal.descriptions import DescribedTable, Description, Reference
 from deltamark.domain.values import shown
 from deltamark.infrastructure.ldap.schema import Schema, read_schema
-from deltamark.infrastructure.ldap.session import Entry, Refused, Session, opened
+from deltamark.infrastructure.ldap.session import Entry, NotEncrypted, Refused, Session, opened
 from deltamark.infrastructure.ldap.tables import DN
 from deltamark.infrastructure.ldap.values import DERIVED, DN_SYNTAX
 
@@ -118,8 +118,19 @@ class DirectoryDescriber:
     """Looks at some entries of a directory (see `Describer`)."""
 
     def describe(self, ask: Question, names: Collection[str] = ()) -> Description:
-        """People, groups and organizational units, or the object classes that are named."""
-        return _described(ask, names)
+        """People, groups and organizational units, or the object classes that are named.
+
+        Of a server on this machine that offers no StartTLS, without encryption.
+        """
+        try:
+            return _described(ask, names)
+        except NotEncrypted as refused:
+            if not refused.is_local:
+                raise
+        settings = {"tls": "none"}
+        found = _described(evolve(ask, settings={**ask.settings, **settings}), names)
+        note = 'it offers no StartTLS: tls = "none", which is accepted for a server of this machine alone'
+        return evolve(found, settings={**found.settings, **settings}, notes=[*found.notes, note])
 
 
 def _described(ask: Question, names: Collection[str]) -> Description:

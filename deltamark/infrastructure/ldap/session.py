@@ -120,6 +120,21 @@ class Server:
             return False
 
 
+class NotEncrypted(SourceUnreachable):
+    """A server offers no StartTLS.
+
+    :ivar is_local: whether the setting `tls` may be `none`, because the server is on this machine.
+    """
+
+    def __init__(self, server: Server, reason: str) -> None:
+        self.is_local = server.local
+        local = ', or set tls = "none", which is accepted for a server of this machine' if server.local else ""
+        super().__init__(
+            f"{server.address} does not encrypt the connection: {reason}",
+            f"Use ldaps://, or let the server offer StartTLS{local}.",
+        )
+
+
 def servers(ask: Question) -> list[Server]:
     """The servers of a connection, in the order in which they are tried.
 
@@ -202,6 +217,8 @@ def _first_reached(ask: Question) -> Session:
             session.close()
             raise
         return session
+    if len(failures) == 1:
+        raise failures[0]
     problem = "; ".join(failure.problem for failure in failures)
     may_pass = all(failure.is_temporary for failure in failures)
     raise SourceUnreachable(problem, failures[-1].advice, is_temporary=may_pass)
@@ -314,10 +331,7 @@ class Session:
         except ldap.LDAPError as error:
             # A server may refuse to be searched before the user is known, which shows that it is there.
             if encrypted and self.server.scheme == "ldap":
-                raise SourceUnreachable(
-                    f"{self.server.address} does not encrypt the connection: {_failure(error)}",
-                    "Use ldaps://, or let the server offer StartTLS.",
-                ) from error
+                raise NotEncrypted(self.server, _failure(error)) from error
 
     def _authority(self) -> str:
         path = self._ask.text("authority")

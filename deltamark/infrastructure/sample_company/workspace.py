@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 
 from deltamark.domain.errors import UsageError
 from deltamark.infrastructure.sample_company.generator import EXTRACTS, generate
@@ -15,7 +16,9 @@ from deltamark.infrastructure.system.new_files import new_files
 EXPORTS = "exports"
 
 
-def write_workspace(folder: Path, *, people: int = 100, seed: int = 1) -> list[Path]:
+def write_workspace(
+    folder: Path, *, people: int = 100, seed: int = 1, more: Mapping[str, str] = MappingProxyType({})
+) -> list[Path]:
     """Writes a small, commented, working workspace, and returns its files.
 
     They are `deltamark.toml`, `configuration/*.xml` with the jobs Incremental and Complete, and in `exports/` the first
@@ -23,6 +26,7 @@ def write_workspace(folder: Path, *, people: int = 100, seed: int = 1) -> list[P
 
     :param folder: may hold other files.
     :param people: the number of people in the company.
+    :param more: further files to write, name -> text.
     :raises UsageError: if a file of these names or another configuration is there, if the folder is a file, if there is
         no company of that size, or if a file cannot be written. Nothing is left of it then.
     """
@@ -31,8 +35,13 @@ def write_workspace(folder: Path, *, people: int = 100, seed: int = 1) -> list[P
     template = files(__package__) / "template"
     extracts = [folder / EXPORTS / name for name in EXTRACTS]
     settings = [folder / name for name in _names(template)]
-    with new_files([*settings, *extracts], would_be_read=(folder / "configuration").rglob("*.xml")):
-        return [*_copy(template, folder), *generate(folder / EXPORTS, people=people, seed=seed)]
+    others = [folder / name for name in more]
+    with new_files([*settings, *others, *extracts], would_be_read=(folder / "configuration").rglob("*.xml")):
+        copied = list(_copy(template, folder))
+        for path, text in zip(others, more.values(), strict=True):
+            with whole_file(path) as stream:
+                stream.write(text.encode())
+        return [*copied, *others, *generate(folder / EXPORTS, people=people, seed=seed)]
 
 
 def _names(source: Traversable, folder: str = "") -> Iterator[str]:

@@ -16,6 +16,7 @@ from deltamark.application.services import utc_now
 from deltamark.application.synchronization.hold_back import left_out_by_job
 from deltamark.config.check import Judgement
 from deltamark.config.new_workspace import CONFIGURATION, workspace_files
+from deltamark.config.xml.xsd import FILE_NAME, configuration_schema
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection
 from deltamark.domain.configuration.jobs import ComputingTask, Task
@@ -97,7 +98,8 @@ def init(
     if len(paths) != 1:
         raise click.UsageError("name one folder, or your files after --from", click.get_current_context())
     (folder,) = paths
-    for path in write_workspace(Path(folder), people=people, seed=seed):
+    more = {FILE_NAME: configuration_schema()}
+    for path in write_workspace(Path(folder), people=people, seed=seed, more=more):
         tell(one_line(str(path)))
     say(f"Now run: cd {folder} && deltamark run Incremental")
 
