@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltamark.application.ports.sinks import SinkUnavailable
+from deltamark.infrastructure.ldap.ldif.source import LdifFiles
 from deltamark.infrastructure.sinks.files import FileSink, RefusedChange
 from deltamark.infrastructure.sinks.ldif import Ldif
+from tests.application.sources.test_ldif import _Tables as Tables
+from tests.application.sources.test_ldif import question
 from tests.sinks.changes import change, connection, gap, sent
 from tests.tiers import law
 
@@ -91,6 +94,9 @@ def written(*changes) -> bytes:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=90)
 
 
+READABLE = TEXTS.filter(lambda text: "\0" not in text)  # a row with one is set aside
+
+
 @law(200)
 @given(first=TEXTS, second=TEXTS, third=st.none() | TEXTS)
 def test_every_value_is_read_back(first: str, second: str, third: str | None) -> None:
@@ -105,6 +111,29 @@ def test_every_value_is_read_back(first: str, second: str, third: str | None) ->
     assert entries == {name: {**expected, **({"mail": [third]} if third is not None else {})}}
 
 
+@law(100)
+@given(first=READABLE, second=READABLE, third=st.none() | READABLE)
+def test_what_is_written_is_read_as_changes(tmp_path: Path, first: str, second: str, third: str | None) -> None:
+    """The product's own reader of LDIF gets what its writer was given."""
+    name, moved = f"uid=1,{PEOPLE}", "uid=2,ou=left,dc=x"
+    values = {"uid": "1", "cn": first}
+    (tmp_path / "content.ldif").write_text("version: 1\n")
+    (tmp_path / "changes.ldif").write_bytes(
+        written(
+            change(1, names=(None, name), uid="1", cn=first),
+            change(2, "updated", names=(name, moved), before=values, uid="2", cn=second, mail=third),
+            change(3, names=(None, f"uid=3,{PEOPLE}"), uid="3", cn=second),
+            change(4, "deleted", names=(f"uid=3,{PEOPLE}", None), before={"uid": "3", "cn": second}),
+        )
+    )
+    table = {"File": "content.ldif", "ChangeFiles": "changes.ldif", "ObjectClass": "inetOrgPerson"}
+    into = Tables()
+
+    LdifFiles().snapshot(question(tmp_path, {"T": table}, {"T": ("dn", "uid", "cn", "mail")}), into)
+
+    assert into.rows == {"T": [(moved, "2", second, third)]}
+
+
 def test_an_entry_is_renamed_moved_and_deleted() -> None:
     first, renamed, moved = f"uid=a,{PEOPLE}", f"uid=b,{PEOPLE}", "uid=b,ou=left,dc=x"
     entries = applied(
@@ -116,7 +145,7 @@ def test_an_entry_is_renamed_moved_and_deleted() -> None:
         {},
     )
 
-    assert entries == {"uid=b,OU=left,DC=x": {"objectClass": ["top", "inetOrgPerson"], "uid": ["b"], "cn": ["B"]}}
+    assert entries == {moved: {"objectClass": ["top", "inetOrgPerson"], "uid": ["b"], "cn": ["B"]}}
     assert b"newsuperior" not in written(change(2, "updated", names=(first, renamed), before={"cn": "A"}, cn="A"))
     assert applied(written(change(4, "deleted", names=(moved, None))), {moved: {}}) == {}
 

@@ -11,7 +11,12 @@ from attrs import frozen
 from deltamark.application.ports.sinks import SinkConnection
 from deltamark.domain.configuration.packages import OBJECT_CLASS, associations_at_sink, listed
 from deltamark.domain.sinks.batch import Batch, Link, OutgoingChange
-from deltamark.domain.synchronization.distinguished_names import canonical_name, naming_values, relative_names
+from deltamark.domain.synchronization.distinguished_names import (
+    canonical_name,
+    naming_values,
+    relative_name,
+    relative_names,
+)
 from deltamark.domain.values import Value
 from deltamark.infrastructure.sinks.files import End, RefusedChange
 
@@ -138,10 +143,10 @@ class Ldif:
 
 
 def _renamed(change: OutgoingChange, before: str, after: str) -> Iterator[bytes]:
-    old, new = relative_names(before), relative_names(after)
-    yield from (_line("dn", change.name_before), b"changetype: modrdn", _line("newrdn", new[0]), b"deleteoldrdn: 1")
-    if old[1:] != new[1:]:
-        yield _line("newsuperior", ",".join(new[1:]))
+    lowest, parent = relative_name(change.name_after or "")  # as it is spelled
+    yield from (_line("dn", change.name_before), b"changetype: modrdn", _line("newrdn", lowest), b"deleteoldrdn: 1")
+    if relative_names(before)[1:] != relative_names(after)[1:]:
+        yield _line("newsuperior", parent)
 
 
 def _line(name: str, value: str | None) -> bytes:
