@@ -92,8 +92,7 @@ class AppendCommands(Session):
         self, positions: range, streams: Sequence[int], versions: Sequence[int] | Same, topic: str, payloads: pa.Array
     ) -> None:
         numbers = np.full(len(payloads), versions.value) if isinstance(versions, Same) else versions
-        plain = payloads.to_pylist()
-        seals = self._seals.seal(topic, positions.start, streams, numbers, plain)
+        seals = self._seals.seal(topic, positions.start, streams, numbers, payloads)
         self._db.insert(
             "stored_events",
             {
@@ -101,8 +100,8 @@ class AppendCommands(Session):
                 "originator_id": streams,
                 "originator_version": versions,
                 "topic": Same(topic),
-                "state": plain if self._db.by_rows else payloads,
-                "seal": _plain(seals) if self._db.by_rows else _in_arrow(seals),
+                "state": payloads,
+                "seal": _in_arrow(seals) if self._db.by_rows else _in_arrow(seals).cast(pa.binary()),
             },
         )
 
@@ -327,17 +326,10 @@ def _grounds(chunk: pa.Table, whole: str | None) -> pa.Array | str:
     return computed_grounds(*(chunk.column(name).combine_chunks() for name in ("first", "last", "whole")))
 
 
-def _plain(rows: npt.NDArray[np.uint8]) -> list[bytes]:
-    """Returns the rows of a matrix as bytes."""
-    raw, width = rows.tobytes(), rows.shape[1]
-    return [raw[start : start + width] for start in range(0, len(raw), width)]
-
-
 def _in_arrow(rows: npt.NDArray[np.uint8]) -> pa.Array:
     """Returns the rows of a matrix as an Arrow array of bytes."""
     count, width = rows.shape
-    fixed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(rows.tobytes())])
-    return fixed.cast(pa.binary())
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(rows.tobytes())])
 
 
 @cache

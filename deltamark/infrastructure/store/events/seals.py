@@ -22,9 +22,10 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
-from deltamark.infrastructure.store.arrow import np, npt
+from deltamark.infrastructure.store.arrow import np, npt, pa, pc
 
 SALT = 12
 """Bytes: no one can try 2**96 salts to find out whether a payload had a certain value."""
@@ -74,7 +75,12 @@ class Segment(NamedTuple):
 
 
 def leaves(
-    topic: str, positions: Numbers, streams: Numbers, versions: Numbers, salts: bytes, payloads: Sequence[bytes]
+    topic: str,
+    positions: Numbers,
+    streams: Numbers,
+    versions: Numbers,
+    salts: bytes,
+    payloads: Sequence[bytes] | pa.Array,
 ) -> list[bytes]:
     """Returns the leaves of events of one topic.
 
@@ -85,10 +91,25 @@ def leaves(
     heads["position"], heads["stream"], heads["version"] = positions, streams, versions
     heads["topic"] = topic.encode()
     raw, width = heads.tobytes(), _head().itemsize
+    if isinstance(payloads, pa.Array):
+        return _digests_of_joined(raw, width, payloads)
     starts = range(0, len(raw), width)
     return [
         sha256(raw[start : start + width] + payload).digest() for start, payload in zip(starts, payloads, strict=True)
     ]
+
+
+def _digests_of_joined(heads: bytes, width: int, payloads: pa.Array) -> list[bytes]:
+    """Returns the digests of heads of one width, each followed by its payload.
+
+    All of them lie one after another: no object is made for each.
+    """
+    of_width = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(payloads), [None, pa.py_buffer(heads)])
+    joined = pc.binary_join_element_wise(of_width.cast(pa.binary()), payloads, b"")
+    _, places, content = joined.buffers()
+    ends: list[int] = np.frombuffer(places, np.int32, len(joined) + 1, 4 * joined.offset).tolist()
+    texts = memoryview(content)
+    return [sha256(texts[start:end]).digest() for start, end in pairwise(ends)]
 
 
 def segment_digest(topic: str, first: int, streams: Numbers, versions: Numbers, leaves: bytes) -> bytes:
@@ -119,6 +140,12 @@ def _numbers(values: Numbers) -> bytes:
     return np.asarray(values, ">i8").tobytes()
 
 
+def _as_numbers(values: Numbers) -> npt.NDArray[np.int64]:
+    if isinstance(values, range):
+        return np.arange(values.start, values.stop, values.step)
+    return np.asarray(values)
+
+
 class Seals:
     """Seals the events of one transaction, and collects its segments."""
 
@@ -126,12 +153,12 @@ class Seals:
         self._segments = bytearray()
 
     def seal(
-        self, topic: str, first: int, streams: Numbers, versions: Numbers, payloads: Sequence[bytes]
+        self, topic: str, first: int, streams: Numbers, versions: Numbers, payloads: Sequence[bytes] | pa.Array
     ) -> npt.NDArray[Any]:
         """Seals events of one topic with consecutive positions, and returns a row of bytes for each."""
         count = len(payloads)
         salts = os.urandom(SALT * count)
-        positions, streams, versions = np.arange(first, first + count), np.asarray(streams), np.asarray(versions)
+        positions, streams, versions = np.arange(first, first + count), _as_numbers(streams), _as_numbers(versions)
         hashed = b"".join(leaves(topic, positions, streams, versions, salts, payloads))
         for start in range(0, count, MOST):
             end = min(start + MOST, count)

@@ -17,6 +17,7 @@ from deltamark.infrastructure.store.database import Column, Database, DatabaseFa
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import ERASED
 from deltamark.infrastructure.store.sqlite import integrity
+from deltamark.infrastructure.store.sqlite.packed_rows import insert_packed
 
 _STREAMS = 4_000
 """How many streams are read at a time."""
@@ -29,6 +30,9 @@ _RANGES = 50
 
 _ROWS_OF_STATEMENT = 100
 """How many rows one statement inserts."""
+
+_PACKED = 100
+"""How often the rows for which packing them is worth while go into those that are many."""
 
 _ROWS_OF_PORTION = 8_000
 """How many rows are plain values at one time."""
@@ -243,16 +247,20 @@ class SQLiteDatabase(Database):
     def insert(self, table: str, columns: Mapping[str, Column]) -> None:
         """Inserts many rows with each statement: to begin and end one takes as long as to insert a row.
 
-        A value that all rows share is a parameter of the statement once, or a number in it.
+        Rows that cannot be packed have a parameter for each value. One that all rows share is a parameter of the
+        statement once, or a number in it.
         """
         rows = length(columns)
+        packed = insert_packed(self._connection, table, columns, max(1, self.many // _PACKED))
+        if packed == rows:
+            return
         shared = [value for value in map(_shared_text, columns.values()) if value is not None]
         different = [column for column in columns.values() if not isinstance(column, Same)]
         width = len(different)
         most = (self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - len(shared)) // width
         at_once = min(_ROWS_OF_STATEMENT, most)
         several, single = _insertion(table, columns, at_once), _insertion(table, columns, 1)
-        for start in range(0, rows, _ROWS_OF_PORTION):
+        for start in range(packed, rows, _ROWS_OF_PORTION):
             values = _row_by_row(different, start, min(start + _ROWS_OF_PORTION, rows))
             whole = len(values) - len(values) % (at_once * width)
             self._connection.executemany(several, _pieces(shared, values, 0, whole, at_once * width))
