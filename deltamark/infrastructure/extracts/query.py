@@ -126,11 +126,7 @@ def resource_query(
         columns.append(_column(mapped.connection_column, kind, number, written, where, is_key=is_key))
     key = mapping.properties.index(mapping.primary_key)
     in_order = sorted(range(len(columns)), key=lambda i: mapping.properties[i].identifier)
-    fragments = [
-        f"{literal(_json_name(mapping.properties[i].identifier))} || {columns[i].conversion.json(f't{i}')}"
-        for i in in_order
-    ]
-    state = f"'{{' || concat_ws(',', {', '.join(fragments)}) || '}}'"
+    state = _state([(mapping.properties[i].identifier, i, columns[i].conversion) for i in in_order], key)
     if command_column is not None:
         state = f"case when command = 'delete' then '{{}}' else {state} end"
     digest = "" if salt is None else f", {digest_of_cells(salt, len(columns))} as digest"
@@ -145,6 +141,27 @@ def resource_query(
         foreign_column=foreign_column,
         not_read=not_read,
     )
+
+
+def _state(members: Sequence[tuple[str, int, Conversion]], key: int) -> str:
+    """SQL for the JSON object of the values of a row that has a key: no member is made for a value that is NULL.
+
+    One function makes the text. The members before that of the key end with a comma, those after it begin with one.
+
+    :param members: name, number of the column and conversion, in the order of the object.
+    """
+    parts, comes_after_key = ["'{'"], False
+    for name, number, converted in members:
+        value, is_missing = converted.json(f"t{number}"), f"t{number} is null"
+        if number == key:
+            parts += [literal(_json_name(name)), value]
+            comes_after_key = True
+        elif comes_after_key:
+            parts += [f"case when {is_missing} then null else {literal(',' + _json_name(name))} end", value]
+        else:
+            parts += [f"case when {is_missing} then null else {literal(_json_name(name))} end", value]
+            parts.append(f"case when {is_missing} then null else ',' end")
+    return f"concat({', '.join(parts)}, '}}')"
 
 
 def link_query(
