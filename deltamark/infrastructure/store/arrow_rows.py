@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.values import shown
-from deltamark.infrastructure.store.arrow import pa
+from deltamark.infrastructure.store.arrow import np, pa
 
 CHUNK = 50_000
 """Rows handled at a time: enough to make calls cheap, few enough to save memory."""
@@ -46,6 +46,20 @@ def as_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(values, type=kind)
     except (pa.ArrowException, OverflowError) as e:
         raise store_damaged(f"a row of the store cannot be read ({shown(str(e))})") from e
+
+
+def as_one_text(text: bytes) -> pa.Array:
+    """Returns an array of one stored text, without a copy of it.
+
+    :raises StoreError: if it is not UTF-8.
+    """
+    ends = pa.py_buffer(np.array([0, len(text)], np.int32))
+    array = pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(text)])
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid as e:
+        raise store_damaged(f"a row of the store cannot be read ({shown(str(e))})") from e
+    return array
 
 
 def chunks(table: pa.Table, size: int = CHUNK) -> Iterator[pa.Table]:

@@ -12,7 +12,7 @@ from weakref import WeakSet
 import orjson
 
 from deltamark.infrastructure.store.arrow import pa, pc
-from deltamark.infrastructure.store.arrow_rows import PORTION, as_array, to_table
+from deltamark.infrastructure.store.arrow_rows import PORTION, as_one_text, to_table
 from deltamark.infrastructure.store.database import Column, Database, DatabaseFault, Same, index_damaged, length
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import ERASED
@@ -226,7 +226,7 @@ class SQLiteDatabase(Database):
             return schema.empty_table()
         if all(text is not None and text.count(_SEPARATOR) == number - 1 for text in texts):
             columns = [
-                pc.list_flatten(pc.split_pattern(as_array([text], pa.string()), "\x1e")).cast(kind)
+                pc.list_flatten(pc.split_pattern(as_one_text(text), "\x1e")).cast(kind)
                 for text, kind in zip(texts, schema.types, strict=True)
             ]
             return pa.Table.from_arrays(columns, schema=schema)
