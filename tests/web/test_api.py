@@ -212,6 +212,19 @@ def test_pages_of_the_log_are_all_of_it_once(site: Site, clients: dict[str, Any]
     assert positions == (expected if start else expected[::-1])
 
 
+def test_pages_of_a_history_are_all_of_it_once(site: Site, clients: dict[str, Any]) -> None:
+    person = {**PERSON, "key": "E00001"}
+    found = pages(
+        lambda place: clients["reader"].get(f"{A}/resource/history", params={"limit": 2, **person, **place}),
+        "changes",
+        "after",
+    )
+
+    positions = [change["position"] for change in found]
+    assert len(positions) > 4
+    assert positions == [change.position for change in site.engine.history("HR_Person", "E00001")]
+
+
 @pytest.mark.parametrize("start", [{}, {"after": 2}])
 def test_the_log_ends_at_a_moment_in_every_form(site: Site, clients: dict[str, Any], start: dict[str, int]) -> None:
     every = [change.position for change in site.engine.changes()]
@@ -317,6 +330,7 @@ def test_a_hostile_key_is_looked_up_as_it_is(clients: dict[str, Any], key: str) 
         ("/resource", {**PERSON, "key": "E00001", "at": "2026-11-24T08:15:30"}, 400, "usage-error"),
         ("/resource", {**PERSON, "key": "E00001", "at": "9999-12-31T23:59:59-14:00"}, 400, "usage-error"),
         ("/resource", {**PERSON, "key": "E00001", "at": "0001-01-01T00:00:00+14:00"}, 404, "not-found"),
+        ("/resource/history", {**PERSON, "key": "nobody"}, 400, "usage-error"),
         ("/nothing", {}, 404, "not-found"),
     ],
 )

@@ -169,15 +169,15 @@ def history(
 ) -> ChangesPage:
     """The changes of one resource and of its links, oldest first."""
     refuse_unseen(user, entity_type)
-    found = engine.history(entity_type, key, after=after, until=moment_of(until), kept_only=True)
-    page = found[:limit]
-    more = len(found) > limit
+    page = engine.changes_page(after=after, until=moment_of(until), entity_type=entity_type, key=key, limit=limit)
+    if not page.changes:
+        engine.history(entity_type, key, limit=1)  # refuses a resource that never was
     return {
-        "changes": [change_document(change) for change in page if sees_change(user, change)],
-        "next": page[-1].position if more else None,
-        "more": more,
+        "changes": [change_document(change) for change in page.changes if sees_change(user, change)],
+        "next": page.scanned_to if page.more else None,
+        "more": page.more,
         "head": engine.position(),
-        "horizon": None,
+        "horizon": None if page.horizon is None else page.horizon.position,
     }
 
 
