@@ -15,7 +15,7 @@ from benchmarks.measure import do_rounds, report
 from deltamark import Configuration, Engine, JobRun, TaskState
 from deltamark.infrastructure.store.migrations import STEPS
 from deltamark.infrastructure.store.sqlite.address import path_of
-from deltamark.infrastructure.store.sqlite.connection import CHECKPOINT_PAGES
+from deltamark.infrastructure.store.sqlite.connection import CHECKPOINT_BYTES, PAGE_BYTES
 from deltamark.infrastructure.store.sqlite.definitions import TYPES
 from deltamark.infrastructure.store.sqlite.recorder import CREATE_EVENTS
 
@@ -101,10 +101,11 @@ def _raw_file(store: Path) -> None:
     copy.unlink(missing_ok=True)
     target = sqlite3.connect(copy, isolation_level=None)
     for setting in (
+        f"page_size={PAGE_BYTES}",
         "journal_mode=WAL",
         "synchronous=FULL",
         "cache_size=-64000",
-        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+        f"wal_autocheckpoint={CHECKPOINT_BYTES // PAGE_BYTES}",
     ):
         target.execute(f"PRAGMA {setting}")
     target.execute(CREATE_EVENTS)

@@ -13,6 +13,7 @@ import pytest
 import deltamark
 from deltamark import Created, Deleted, Engine, Updated
 from deltamark.infrastructure.store.sqlite.address import path_of
+from deltamark.infrastructure.store.sqlite.connection import PAGE_BYTES
 from tests.cases.case import Case
 from tests.cases.conftest import NewCase
 
@@ -139,8 +140,8 @@ def test_an_altered_index_is_reported_and_exports_are_right(case: NewCase) -> No
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     file = path_of(store.store)
     data = bytearray(file.read_bytes())
-    pages = [page for page in range(4096, len(data), 4096) if data[page] == 0x0A]
-    entries = [place for page in pages if (place := data.find(b"E00039", page, page + 4096)) > 0]
+    pages = [page for page in range(PAGE_BYTES, len(data), PAGE_BYTES) if data[page] == 0x0A]
+    entries = [place for page in pages if (place := data.find(b"E00039", page, page + PAGE_BYTES)) > 0]
     for place in entries:
         data[place + 3] ^= 0x10
     file.write_bytes(data)

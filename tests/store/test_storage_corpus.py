@@ -18,12 +18,13 @@ import pytest
 
 from deltamark import DeltamarkError, StoreError, TaskState
 from deltamark.infrastructure.store.migrations import STEPS
+from deltamark.infrastructure.store.sqlite.connection import PAGE_BYTES
 from tests.store.workspace import Workspace, ask_everything
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "storage" / "expected.toml"
 CASES = tomllib.loads(CORPUS.read_text("utf-8"))["case"]
 BUILT = [case for case in CASES if case.get("applies", True) and "test" not in case]
-PAGE = 4096
+PAGE = PAGE_BYTES
 
 Build = Callable[[Path], None]
 BUILDERS: dict[str, Build] = {}

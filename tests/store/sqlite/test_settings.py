@@ -9,7 +9,8 @@ import pytest
 
 from deltamark.bootstrap import open_store
 from deltamark.domain.errors import StoreError
-from deltamark.infrastructure.store.sqlite.connection import CHECKPOINT_PAGES
+from deltamark.infrastructure.store.sqlite import connection
+from deltamark.infrastructure.store.sqlite.connection import CHECKPOINT_BYTES, PAGE_BYTES
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 from tests.store.builders import PERSON, create, held
 
@@ -27,8 +28,8 @@ def store(path: Path, clock: Callable) -> Iterator[SQLiteStore]:
 
 
 def setting(store: SQLiteStore, name: str, *, commit: bool) -> object:
-    with store._datastore.get_connection(commit=commit) as connection:
-        return connection.raw.execute(f"PRAGMA {name}").fetchone()[0]  # type: ignore[attr-defined]
+    with store._datastore.get_connection(commit=commit) as used:
+        return used.raw.execute(f"PRAGMA {name}").fetchone()[0]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("commit", [True, False], ids=["writing", "reading"])
@@ -50,7 +51,7 @@ def test_a_reading_connection_cannot_write(store: SQLiteStore) -> None:
 
 
 def test_only_the_writing_connection_checkpoints(store: SQLiteStore) -> None:
-    assert setting(store, "wal_autocheckpoint", commit=True) == CHECKPOINT_PAGES
+    assert setting(store, "wal_autocheckpoint", commit=True) == CHECKPOINT_BYTES // PAGE_BYTES
     assert setting(store, "wal_autocheckpoint", commit=False) == 0
 
 
@@ -82,8 +83,20 @@ def test_a_grown_write_ahead_log_is_truncated(store: SQLiteStore, path: Path) ->
             create(tx, PERSON, {str(n): {"Name": "x" * 5_000} for n in range(start, start + 1_000)})
         written = max(written, path.with_name("store.db-wal").stat().st_size)
 
-    assert written < 2 * CHECKPOINT_PAGES * 4096
-    assert path.stat().st_size > CHECKPOINT_PAGES * 4096
+    assert written < 2 * CHECKPOINT_BYTES
+    assert path.stat().st_size > CHECKPOINT_BYTES
+
+
+def test_a_store_of_smaller_pages_keeps_them(path: Path, clock: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "_SETTINGS_OF_FILE", ("page_size=4096", "journal_mode=WAL"))
+        SQLiteStore(path, clock).close()
+
+    store = SQLiteStore(path, clock)
+
+    assert setting(store, "page_size", commit=True) == 4096
+    assert setting(store, "wal_autocheckpoint", commit=True) == CHECKPOINT_BYTES // 4096
+    store.close()
 
 
 def test_a_closed_store_is_one_file(store: SQLiteStore, path: Path) -> None:

@@ -30,8 +30,14 @@ from deltamark.infrastructure.system.processes import holder_of
 
 LOCK_TIMEOUT_S = 60
 
-CHECKPOINT_PAGES = 16_000
-"""Size of the write-ahead log, in pages of 4 KB, at which a commit copies it into the file.
+PAGE_BYTES = 8_192
+"""The size of the pages of a new store: with smaller ones, the system is called more often for the same bytes.
+
+With larger ones, jobs that change few resources would write much more than these.
+"""
+
+CHECKPOINT_BYTES = 64_000_000
+"""Size of the write-ahead log at which a commit copies it into the file.
 
 As large as the cache. A job that changes a thousand resources writes some 30 MB. It need not wait until they are
 copied, and a page that several such jobs change is copied once.
@@ -40,9 +46,10 @@ copied, and a page that several such jobs change is copied once.
 READING_CACHE_KB = 4_000
 """The pages that a reading connection keeps: a server has several, for hours, and the system keeps the file as well."""
 
+_SETTINGS_OF_FILE = (f"page_size={PAGE_BYTES}", "journal_mode=WAL")
+"""The first one holds for a new file; the second writes to the file."""
+
 _SETTINGS = (
-    # The first one writes to the file.
-    "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
     "trusted_schema=OFF",
@@ -102,7 +109,8 @@ class ChangeConnectionPool(SQLiteConnectionPool):
     def writer(self) -> ChangeConnection:
         """A new writing connection."""
         connection = self._prepared()
-        connection.raw.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        (size,) = connection.raw.execute("PRAGMA page_size").fetchone()
+        connection.raw.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_BYTES // size}")
         return connection
 
     def put_connection(self, conn: SQLiteConnection) -> None:
@@ -129,7 +137,7 @@ class ChangeConnectionPool(SQLiteConnectionPool):
             self.db_name, uri=True, check_same_thread=False, isolation_level=None, timeout=self.lock_timeout or 0
         )
         try:
-            for setting in _SETTINGS[self.is_read_only :]:
+            for setting in (*(() if self.is_read_only else _SETTINGS_OF_FILE), *_SETTINGS):
                 raw.execute(f"PRAGMA {setting}")
             if self.is_private:
                 raw.execute("PRAGMA synchronous=OFF")
