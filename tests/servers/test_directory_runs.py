@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -56,6 +57,85 @@ def domain_options(controller: DomainController) -> dict[str, Any]:
     return {"configuration": config, "connections": {"Source": settings}}
 
 
+def slapd_settings(server: Slapd) -> dict[str, Any]:
+    """How an engine reads slapd."""
+    return {
+        "server": server.address,
+        "tls": "none",
+        "user": openldap.ADMINISTRATOR,
+        "password": Secret(openldap.PASSWORD),
+    }
+
+
+def keys_stay(
+    folder: Path, options: dict[str, Any], client: Any, *, rdn: str, unit: str, other: str, values: list[Any]
+) -> None:
+    """Sees what becomes of a person who is renamed, moved, moved with their unit, and deleted and created again.
+
+    :param unit: where the person is at first.
+    :param other: a unit below another one; the unit itself is renamed.
+    """
+    attribute = rdn.partition("=")[0]
+    client.add_s(f"{rdn},{unit}", values)
+    with Engine.open("sqlite://", export_output=folder, **options) as engine:
+
+        def run() -> Counter[str]:
+            place = engine.position()
+            assert engine.run_job("Changes").state in (TaskState.COMPLETED, TaskState.WARNING)
+            return Counter(change.kind for change in engine.changes(place, entity_type="Account"))
+
+        def keys() -> dict[str, str]:
+            """Of each account that is, where it is."""
+            return {account.key: str(account.values["Dn"]).lower() for account in engine.export_resources("Account")}
+
+        run()
+        (key,) = (key for key, dn in keys().items() if dn == f"{rdn},{unit}".lower())
+        renamed = f"{attribute}=Renamed"
+        for deed in (
+            lambda: client.rename_s(f"{rdn},{unit}", renamed),
+            lambda: client.rename_s(f"{renamed},{unit}", renamed, other),
+            lambda: client.rename_s(other, "ou=Elsewhere"),
+        ):
+            before = keys()
+            deed()
+            counts = run()
+            assert (counts["created"], counts["deleted"]) == (0, 0)
+            assert counts["updated"]
+            assert keys().keys() == before.keys()
+            assert keys()[key] != before[key]
+        elsewhere = f"{renamed},ou=Elsewhere,{other.partition(',')[2]}"
+        assert keys()[key] == elsewhere.lower()
+        client.delete_s(elsewhere)
+        client.add_s(elsewhere, values)
+        counts = run()
+        assert (counts["created"], counts["deleted"]) == (1, 1)
+        assert key not in keys()
+
+
+def test_a_person_of_a_domain_keeps_the_key_through_renames_and_moves(
+    controller: DomainController, tmp_path: Path
+) -> None:
+    client = controller.client()
+    unit, other = "OU=Keys,DC=meridian,DC=example", "OU=Below,OU=Keys,DC=meridian,DC=example"
+    for dn in (unit, other):
+        client.add_s(dn, [("objectClass", [b"organizationalUnit"])])
+
+    values = [("objectClass", [b"user"]), ("sAMAccountName", [b"keeper"])]
+    keys_stay(tmp_path, domain_options(controller), client, rdn="CN=keeper", unit=unit, other=other, values=values)
+
+
+def test_a_person_of_an_ldap_directory_keeps_the_key_through_renames_and_moves(
+    new_slapd: Callable[..., Slapd], tmp_path: Path
+) -> None:
+    server = new_slapd()
+    client = directory.filled(server)
+    config = configuration("Ldap", "entryUUID", user="inetOrgPerson", group="groupOfNames", name="cn", named_by="Dn")
+    options = {"configuration": config, "connections": {"Source": slapd_settings(server)}}
+
+    values = [("objectClass", [b"inetOrgPerson"]), ("uid", [b"keeper"]), ("sn", [b"x"])]
+    keys_stay(tmp_path, options, client, rdn="cn=keeper", unit=directory.PEOPLE, other=directory.STAFF, values=values)
+
+
 def test_the_run_after_a_domain_was_restored_reads_everything(controller: DomainController, tmp_path: Path) -> None:
     options = domain_options(controller)
     edits = ad.Edits(controller.client(), Random(5))
@@ -102,12 +182,6 @@ def test_an_ldap_directory_by_changes_is_the_directory_read_as_a_whole(
     client = directory.filled(server)
     edits = directory.Edits(client, Random(9))
     config = configuration("Ldap", "entryUUID", user="inetOrgPerson", group="groupOfNames", name="cn", named_by="Dn")
-    settings = {
-        "server": server.address,
-        "tls": "none",
-        "user": openldap.ADMINISTRATOR,
-        "password": Secret(openldap.PASSWORD),
-    }
 
     def edit(number: int) -> list[str]:
         edits.done.clear()
@@ -121,4 +195,4 @@ def test_an_ldap_directory_by_changes_is_the_directory_read_as_a_whole(
             directory.settled(edits.client)
         return edits.done
 
-    lives_equal(tmp_path, config, settings, edit, examples(20))
+    lives_equal(tmp_path, config, slapd_settings(server), edit, examples(20))
