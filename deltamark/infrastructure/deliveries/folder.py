@@ -273,7 +273,8 @@ def _delivery(folder: Path, epoch: str) -> Delivery | None:
     """The delivery of a folder, or None where it was made for another store."""
     where = Location(str(folder / _RECORD))
     try:
-        members: dict[str, Any] = json.loads((folder / _RECORD).read_bytes())
+        with open(folder / _RECORD, "rb", opener=_not_through_a_link) as stream:
+            members: dict[str, Any] = json.load(stream)
         if members.pop("format") != _FORMAT:
             raise ValueError("it is of another format")
         if members.pop("epoch") != epoch:
@@ -303,6 +304,10 @@ def _folders(parent: Path) -> list[Path]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _not_through_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _sync(folder: Path) -> None:

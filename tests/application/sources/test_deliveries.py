@@ -312,6 +312,28 @@ def test_a_delivery_that_was_damaged_is_refused_and_made_anew(
     assert source.stored() == source.people()
 
 
+@pytest.mark.parametrize("is_link", [True, False])
+def test_the_record_of_a_delivery_is_not_read_through_a_link(
+    new_source: NewSource, tmp_path: Path, is_link: bool
+) -> None:
+    source = new_source()
+    source.put(d="Dan")
+    source.run("Read")
+    (record,) = (source.exports / "deliveries").rglob("delivery.json")
+    copy = record.replace(tmp_path / "copy.json")
+    if is_link:
+        record.symlink_to(copy)
+    else:
+        shutil.copy(copy, record)
+
+    run = source.run("Apply")
+
+    assert run.state is (TaskState.FAILED if is_link else TaskState.COMPLETED)
+    assert ("Run the ExportTask of this connection again" in messages(run)) is is_link
+    assert source.run().state is TaskState.COMPLETED
+    assert source.stored() == source.people()
+
+
 def test_a_delivery_of_another_store_is_none(new_store: NewStore, tmp_path: Path) -> None:
     with DatabaseSource(new_store(), tmp_path, configuration()) as one:
         one.put(a="Ann")
