@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.values import shown
-from deltamark.infrastructure.store.arrow import np, pa
+from deltamark.infrastructure.store.arrow import np, pa, pc
 
 CHUNK = 50_000
 """Rows handled at a time: enough to make calls cheap, few enough to save memory."""
@@ -60,6 +60,11 @@ def as_one_text(text: bytes) -> pa.Array:
     except pa.ArrowInvalid as e:
         raise store_damaged(f"a row of the store cannot be read ({shown(str(e))})") from e
     return array
+
+
+def are_ascending(numbers: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether each number is greater than the one before."""
+    return len(numbers) < 2 or bool(pc.all(pc.less(numbers[:-1], numbers[1:])).as_py())
 
 
 def chunks(table: pa.Table, size: int = CHUNK) -> Iterator[pa.Table]:

@@ -17,7 +17,7 @@ from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.link import BOTH_DELETED, BY_TASK, SOURCE_DELETED, TARGET_DELETED
 from deltamark.infrastructure.store.arrow import np, npt, pa, pc, schemas
-from deltamark.infrastructure.store.arrow_rows import CHUNK, chunks
+from deltamark.infrastructure.store.arrow_rows import CHUNK, are_ascending, chunks
 from deltamark.infrastructure.store.database import KEYS, LINKS, SOURCES, TARGETS, Column, Same, index_damaged
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.bulk_payloads import (
@@ -289,8 +289,7 @@ class AppendCommands(Session):
 
     def _keys_and_versions(self, kind: int, chosen: pa.Array, streams: Sequence[int]) -> pa.Table:
         """Returns the keys and versions of live resources, in the order of their streams where those are sorted."""
-        is_sorted = len(chosen) < 2 or pc.all(pc.less(chosen[:-1], chosen[1:])).as_py()
-        rows = self._db.rows_of_streams(chosen, _versions(), kind) if is_sorted else None
+        rows = self._db.rows_of_streams(chosen, _versions(), kind) if are_ascending(chosen) else None
         if rows is not None:
             return rows
         sql = f"""SELECT r.stream, r.key, r.version FROM {self._db.each_number(1, "w")}

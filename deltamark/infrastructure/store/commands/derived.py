@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.infrastructure.store.arrow import pa, pc
-from deltamark.infrastructure.store.arrow_rows import chunks
+from deltamark.infrastructure.store.arrow_rows import are_ascending, chunks
 from deltamark.infrastructure.store.database import KEY_VALUES, Same
 from deltamark.infrastructure.store.row_seals import KEYS as KEY_TABLE
 from deltamark.infrastructure.store.row_seals import key_seals, numeric_seal, sum_of
@@ -54,7 +54,7 @@ class DerivedCommands(Session):
             and self._db.one(f"SELECT rule FROM {KEY_TABLE} LIMIT 1") is None
         ):
             self._db.defer_index(KEY_VALUES)
-        if of_rule:
+        if of_rule and not are_ascending(values.column("stream")):
             values = values.sort_by("stream")
         for chunk in chunks(values):
             resources, texts = (chunk.column(name).combine_chunks() for name in ("stream", "value"))
