@@ -20,8 +20,8 @@ from deltamark.infrastructure.store.database import Column, Same, length
 _BITS = 62
 """Of the number of a row, which must not be negative."""
 
-_MOST_BYTES = 1 << 26
-"""Of a parameter."""
+_MOST_BYTES = 1 << 24
+"""Of a parameter, which Python keeps with its statement."""
 
 _MOST = 4_096
 """Rows of a statement: a column of long texts needs bits to say where they lie."""
