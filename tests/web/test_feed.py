@@ -172,6 +172,34 @@ def test_what_was_discarded_is_said_and_ends_the_stream_and_the_next_goes_on_bey
     assert positions(after) == kept
 
 
+def test_what_others_discarded_does_not_end_the_stream_of_an_entity_type(company: Path) -> None:
+    def is_of_accounts(change: LoggedChange) -> bool:
+        ref = change.event.ref
+        return isinstance(ref, ResourceRef) and ref.entity_type == "Directory_User"
+
+    async def work() -> tuple[bytes, list[int]]:
+        with opened(company) as engine:
+            engine.run_job("Complete")
+            engine.retain("HR", keep=5, even_unread=True)
+            assert max(horizon.position for horizon in engine.horizons()) > 10
+            hub = Hub(engine)
+            await hub.open()
+            await seen(hub, engine)
+            expected = [c.position for c in engine.changes(10, kept_only=True) if is_of_accounts(c)]
+            asked = Following(
+                after=10, admits=is_of_accounts, entity_type="Directory_User",
+                read=lambda place: engine.changes_page(after=place, entity_type="Directory_User"),
+            )  # fmt: skip
+            got = await got_until(hub, asked, expected[-1])
+            await hub.close()
+            return got, expected
+
+    got, expected = asyncio.run(work())
+
+    assert b"discarded" not in got
+    assert positions(got) == expected
+
+
 def test_many_readers_who_are_behind_read_the_store_once_for_all(
     company: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,9 +83,8 @@ class Block:
         by_type: defaultdict[str, list[int]] = defaultdict(list)
         for place, change in enumerate(given):
             ref = change.event.ref
-            for entity_type in {
-                end.entity_type for end in ([ref] if isinstance(ref, ResourceRef) else [ref.source, ref.target])
-            }:
+            ends = [ref] if isinstance(ref, ResourceRef) else [ref.source, ref.target]
+            for entity_type in {end.entity_type for end in ends}:
                 by_type[entity_type].append(place)
         return cls(
             reached=reached, changes=given, positions=[change.position for change in given],
@@ -249,6 +248,8 @@ class Hub:
             found = self._read[start] = asyncio.ensure_future(asyncio.to_thread(self._block, start))
             found.add_done_callback(lambda done: self._keep(start, done))
         block = await asyncio.shield(found)
+        if following.admits is not None and block.horizon is not None and block.horizon.position > after:
+            return await self._own(after, following)  # which knows whether it is of what is asked for
         return block.messages(after, following), block.reached, block.horizon
 
     def _block(self, start: Position) -> Block:
@@ -281,17 +282,12 @@ class Hub:
                 if seen is None:
                     taken_out = self._taken_out()
                     seen = self._engine.position()
-                    self._tell(None, seen)
+                    self._tell(None, seen, anew=True)
                 if self._engine.wait(seen, _WAIT_S) > seen:
                     page = self._engine.changes_page(after=seen, limit=_BLOCK)
                     seen = max(seen, page.scanned_to)
-                    now = self._taken_out()
-                    if now == taken_out:
-                        self._tell(Block.of(page.changes, seen), seen)
-                    else:
-                        taken_out = now
-                        self._tell(None, seen)
-                        self._count(page.changes)
+                    before, taken_out = taken_out, self._taken_out()
+                    self._tell(Block.of(page.changes, seen), seen, anew=taken_out != before)
             except Exception as e:  # whatever it is, readers wait for this thread
                 _LOG.warning(
                     "the store cannot be watched, and is tried again: %s: %s", type(e).__name__, masked(str(e))
@@ -302,28 +298,29 @@ class Hub:
         """What discards and erasures took out of the log: where it changes, nothing in memory is true any more."""
         return self._engine.erased_changes(), self._engine.horizons()
 
-    def _tell(self, block: Block | None, head: Position) -> None:
+    def _tell(self, block: Block | None, head: Position, *, anew: bool) -> None:
         assert self._loop is not None
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._take, block, head)
+            self._loop.call_soon_threadsafe(self._take, block, head, anew)
 
-    def _take(self, block: Block | None, head: Position) -> None:
-        """Keeps new changes, in the loop: readers there see all of them or none. None: all is to be read anew."""
-        if block is None:
+    def _take(self, block: Block | None, head: Position, anew: bool) -> None:
+        """Takes over new changes, in the loop: readers there see all of them or none.
+
+        :param anew: whether all is to be read from the store again.
+        """
+        if block is not None:
+            self.counts.update((subject_of(change), change.kind) for change in block.changes)
+        if anew:
             self._newest.clear()
             self._read.clear()
             self._kept, self._whole_after = 0, head
-        elif block.positions:
+        elif block is not None and block.positions:
             self._newest.append(block)
             self._kept += len(block.positions)
             while self._kept > _KEPT:
                 oldest = self._newest.popleft()
                 self._kept -= len(oldest.positions)
                 self._whole_after = oldest.reached
-            self._count(block.changes)
         self._head = head
         self._changed.set()
         self._changed = asyncio.Event()
-
-    def _count(self, changes: Iterable[LoggedChange]) -> None:
-        self.counts.update((subject_of(change), change.kind) for change in changes)
