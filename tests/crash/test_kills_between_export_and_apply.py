@@ -18,36 +18,21 @@ from deltamark import CannotResume, TaskState
 from tests.crash import source_children
 from tests.laws.test_deliveries import KEYS, edited
 from tests.scenarios.database_source import DatabaseSource, configuration
-from tests.store.children import CONTEXT, PATIENCE_S
+from tests.store.children import CONTEXT, steps_of
 from tests.stores import NewStore
 from tests.tiers import SOAK
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 ROUNDS = 250 if SOAK else 4
-KILLED = -9
 CONTEXT.set_forkserver_preload(["tests.store.children", source_children.__name__])
-Child = Callable[..., None]
-
-
-def steps_of(child: Child, *arguments: Any) -> int | None:
-    """Runs a process; gives the number of its steps, or None if it was killed."""
-    receiving, sending = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=child, args=(*arguments, sending))
-    process.start()
-    sending.close()
-    steps: int | None = None
-    with suppress(EOFError):
-        assert receiving.poll(PATIENCE_S)
-        steps = receiving.recv()
-    process.join(PATIENCE_S)
-    assert process.exitcode == (KILLED if steps is None else 0)
-    return steps
 
 
 class Life:
     """A source that one store follows by deltas through kills, and another one by reading everything."""
 
-    def __init__(self, new_store: NewStore, folder: Path, seed: int, child: Child = source_children.run) -> None:
+    def __init__(
+        self, new_store: NewStore, folder: Path, seed: int, child: Callable[..., None] = source_children.run
+    ) -> None:
         self._random = Random(seed)
         self._url, self._folder, self._child = new_store(), folder / "deltas", child
         self.by_deltas = DatabaseSource(self._url, self._folder, configuration())
@@ -178,7 +163,7 @@ class HeldBack:
         shutil.copytree(self.folder / "held", self.folder / name)
         return self._opened(name)
 
-    def killed(self, at_step: int, child: Child = source_children.resume) -> bool | None:
+    def killed(self, at_step: int, child: Callable[..., None] = source_children.resume) -> bool | None:
         """Whether all was applied where a process was killed at that step; None if it had fewer."""
         self._copied("killed").engine.close()
         if steps_of(child, self._url("killed"), self.folder / "killed", at_step) is not None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from random import Random, randrange
 from typing import Any
@@ -26,14 +25,13 @@ from tests.servers import test_ldap_directory as directory
 from tests.servers.killed_readers import Follower
 from tests.servers.samba import ADDRESS, ADMINISTRATOR, PASSWORD, DomainController
 from tests.servers.slapd import Slapd
-from tests.store.children import CONTEXT, PATIENCE_S
+from tests.store.children import CONTEXT, steps_of
 from tests.tiers import SOAK
 
 pytestmark = [pytest.mark.slow, pytest.mark.law]  # a server, and a process for each kill
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 ROUNDS = int(os.environ.get("DELTAMARK_SOAK_ROUNDS") or (200 if SOAK else 3))
-KILLED = -9
 CONTEXT.set_forkserver_preload(["tests.store.children", killed_readers.__name__])
 
 
@@ -96,7 +94,8 @@ class Life:
     def kill(self, followed: Any, wanted: Any) -> None:
         """Kills a process at some step: what it read is applied with its place, or neither is."""
         before, place = self.held(followed), followed.places()
-        if self._runs(self.random.randint(1, self.steps), resumes=self.random.random() < 0.4) is not None:
+        at_step, resumes = self.random.randint(1, self.steps), self.random.random() < 0.4
+        if steps_of(self.child, self.followed, at_step, resumes) is not None:
             return
         self.lived["kills"] += 1
         held = self.held(followed)
@@ -112,23 +111,9 @@ class Life:
 
     def _count_steps(self) -> None:
         self.edit()
-        steps = self._runs(0, resumes=False)
+        steps = steps_of(self.child, self.followed, 0, False)
         assert steps is not None
         self.steps = steps
-
-    def _runs(self, at_step: int, *, resumes: bool) -> int | None:
-        """Runs a process; gives the number of its steps, or None if it was killed."""
-        receiving, sending = CONTEXT.Pipe(duplex=False)
-        process = CONTEXT.Process(target=self.child, args=(self.followed, at_step, resumes, sending))
-        process.start()
-        sending.close()
-        steps: int | None = None
-        with suppress(EOFError):
-            assert receiving.poll(PATIENCE_S)
-            steps = receiving.recv()
-        process.join(PATIENCE_S)
-        assert process.exitcode == (KILLED if steps is None else 0)
-        return steps
 
     def told(self) -> str:
         """What was lived, in words."""

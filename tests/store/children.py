@@ -48,6 +48,24 @@ def ended(target: Callable[..., object], *arguments: object) -> int | None:
     return process.exitcode
 
 
+def steps_of(child: Callable[..., None], *arguments: object) -> int | None:
+    """Runs a function in a process of its own; returns the number of steps that it sends, or None if it was killed.
+
+    :param child: takes the arguments, and then the connection by which it sends them.
+    """
+    receiving, sending = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=child, args=(*arguments, sending))
+    process.start()
+    sending.close()
+    steps: int | None = None
+    with suppress(EOFError):
+        assert receiving.poll(PATIENCE_S)
+        steps = receiving.recv()
+    process.join(PATIENCE_S)
+    assert process.exitcode == (-signal.SIGKILL if steps is None else 0)
+    return steps
+
+
 def on_writer(prepare: Callable[[sqlite3.Connection], None]) -> None:
     """Prepares every writing connection that this process makes."""
     make = ChangeConnectionPool.writer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -285,7 +286,9 @@ def _delivery(folder: Path, epoch: str) -> Delivery | None:
         return Delivery(**members)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         advice = "Run the ExportTask of this connection again, which replaces the delivery."
-        raise SourceError(where, f"the delivery cannot be read ({e})", advice=advice) from e
+        is_link = isinstance(e, OSError) and e.errno == errno.ELOOP
+        reason = "it is a symbolic link, which is not followed" if is_link else e
+        raise SourceError(where, f"the delivery cannot be read ({reason})", advice=advice) from e
 
 
 def _folders(parent: Path) -> list[Path]:
