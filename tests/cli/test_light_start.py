@@ -85,6 +85,15 @@ def test_reading_what_is_stored_loads_no_heavy_package(past: Workspace, argument
     assert loaded_by(*arguments, cwd=past.folder).isdisjoint(heavy)
 
 
+def test_a_job_without_functions_of_users_does_not_load_pandas(company: Workspace) -> None:
+    pytest.importorskip("pandas")
+
+    loaded = loaded_by("run", "Incremental", cwd=company.folder)
+
+    assert "pyarrow" in loaded
+    assert "pandas" not in loaded
+
+
 def test_stored_values_can_be_read_despite_a_faulty_expression(company: Workspace) -> None:
     whole = with_derived_values()
     company.configure(whole)

@@ -1,4 +1,4 @@
-"""How a process that runs for months keeps small."""
+"""How a process starts quickly and keeps small."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def load_arrow_alone() -> None:
     """Loads Arrow without pandas, for processes in which no function of a user runs.
 
     Where pandas is installed, Arrow loads it to see whether a list is perhaps one of its objects, which takes 40 MB of
-    memory. It asks at the first list, and remembers the answer.
+    memory and a quarter of a second. It asks at the first list, and remembers the answer.
     """
     with _hidden("pandas"):
         import pyarrow as pa

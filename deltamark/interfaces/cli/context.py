@@ -32,6 +32,7 @@ from deltamark.domain.runs.run import BY_USER
 from deltamark.engine import Engine
 from deltamark.infrastructure.store.sqlite.address import path_of, refuse_in_memory
 from deltamark.infrastructure.store.transactions import name_command, on_wait
+from deltamark.infrastructure.system.memory import load_arrow_alone
 from deltamark.infrastructure.system.temporary_files import temporary_folder
 from deltamark.infrastructure.system.work_limits import use_work_limits
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
@@ -152,6 +153,8 @@ class Workspace:
         :raises NothingStarted: if the store cannot be opened.
         """
         settings = self.settings(runs_code=bool(runs_code))
+        if not reading_only and not settings.tasks:
+            load_arrow_alone()
         read = bootstrap.configuration_for_reading if reading_only else bootstrap.checked_configuration
         checked = (
             read(settings.configuration, modules=settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt)

@@ -37,7 +37,7 @@ def consumers(workspace: Workspace, reset: str | None, to: When | None, remove: 
         raise UsageError("--reset NAME and --to WHEN belong together. Give both, or neither.")
     if reset is not None and remove is not None:
         raise UsageError("--reset and --remove exclude each other. Give one of them.")
-    with workspace.engine() as engine:
+    with workspace.engine(reading_only=True) as engine:
         if reset is not None and to is not None:
             place = engine.reset_consumer(reset, to)
             say(f"Consumer {place.name} is at position {place.position} now.")
