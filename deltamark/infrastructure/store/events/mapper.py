@@ -274,7 +274,7 @@ def _created(s: str, v: int, p: dict[str, Any]) -> Event:
         at=from_micros(at),
         cause=Origin(run, task, p.get(_LINE)),
         ref=ResourceRef(entity_type, key),
-        values=dict(values),
+        values=values if values.__class__ is dict else dict(values),  # which raises
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from deltamark.domain.integrity.verification import Checkpoint
@@ -18,6 +20,8 @@ _LOOKED_UP = 20
 
 _STREAMS = 250
 """Streams whose facts are in memory at a time. With more, the garbage collector runs often."""
+
+_STREAM_OF = itemgetter(1)
 
 
 class HistoryQueries(RunQueries):
@@ -101,9 +105,9 @@ class HistoryQueries(RunQueries):
     def _facts_of_each(self, streams: Sequence[int], until: int) -> dict[int, list[tuple[int, Any]]]:
         """Returns the facts of some streams up to a position, by stream."""
         rows = list(self._fact_rows(streams, until))
+        decoded = self._mapper.events(rows)
         facts: dict[int, list[tuple[int, Any]]] = {}
-        for row, fact in zip(rows, self._mapper.events(rows), strict=True):
-            facts.setdefault(row[1], []).append(fact)
-        for stream, of_stream in facts.items():
-            check_whole(stream, of_stream)
+        for stream, of_stream in groupby(rows, _STREAM_OF):
+            facts[stream] = found = [next(decoded) for _ in of_stream]
+            check_whole(stream, found)
         return facts
