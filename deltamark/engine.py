@@ -884,6 +884,7 @@ class Engine:
         property_name: str | None = None,
         association: str | None = None,
         rule: str | None = None,
+        connector: str | None = None,
         kind: str | None = None,
         before: Position | None = None,
         newest_first: bool = False,
@@ -903,6 +904,8 @@ class Engine:
         :param association: only of its links.
         :param rule: only values that this rule computed: named by its property (``Mail`` or ``Person:Mail``), the
             identifier of its expression, or its function.
+        :param connector: only changes of the resources and links that this connector feeds, or fed by a configuration
+            of the past, without computed values.
         :param kind: only ``created``, ``updated``, ``deleted``, ``linked`` or ``unlinked``; or ``computed``, which are
             those updates that a task computed.
         :param before: the first position that is not wanted any more; None for the end of the log.
@@ -924,7 +927,7 @@ class Engine:
             if until is not None:
                 raise UsageError("until and before both name an end. Give one of them.")
         admitted = self._change_filter(
-            self._filter(entity_type, key, run, kind), task, user, property_name, association, rule
+            self._filter(entity_type, key, run, kind), task, user, property_name, association, rule, connector
         )
 
         def query(reading: Reading) -> Iterator[LoggedChange]:
@@ -959,6 +962,7 @@ class Engine:
         property_name: str | None = None,
         association: str | None = None,
         rule: str | None = None,
+        connector: str | None = None,
         limit: int = 50,
         budget_s: float | None = None,
     ) -> ChangePage:
@@ -989,7 +993,7 @@ class Engine:
         arguments.whole_number("the limit", limit, least=1)
         budget = arguments.optional_seconds("budget_s", budget_s)
         admitted = self._change_filter(
-            self._filter(entity_type, key, run, kind), task, user, property_name, association, rule
+            self._filter(entity_type, key, run, kind), task, user, property_name, association, rule, connector
         )
         with self._store.reading() as reading:
             if after is not None:
@@ -1017,6 +1021,7 @@ class Engine:
         property_name: str | None = None,
         association: str | None = None,
         rule: str | None = None,
+        connector: str | None = None,
         kept_only: bool = False,
         timeout: float | None = None,
         stop: threading.Event | None = None,
@@ -1047,7 +1052,14 @@ class Engine:
         options = FollowOptions(
             stop=arguments.event("stop", stop),
             admitted=self._change_filter(
-                self._filter(entity_type, key), task, user, property_name, association, rule, may_come=True
+                self._filter(entity_type, key),
+                task,
+                user,
+                property_name,
+                association,
+                rule,
+                connector,
+                may_come=True,
             ),
             kept_only=arguments.boolean("kept_only", kept_only),
             timeout_s=arguments.optional_seconds("timeout", timeout),
@@ -2234,6 +2246,7 @@ class Engine:
         property_name: str | None,
         association: str | None,
         rule: str | None,
+        connector: str | None,
         *,
         may_come: bool = False,
     ) -> ChangeFilter:
@@ -2244,6 +2257,7 @@ class Engine:
             "property": property_name,
             "association": association,
             "rule": rule,
+            "connector": connector,
         }
         for what, name in named.items():
             arguments.optional_text(f"the name of a {what}", name)
@@ -2251,10 +2265,10 @@ class Engine:
             return admitted
         from deltamark.application.history.filters import checked_filter
 
-        del named["rule"]
+        del named["rule"], named["connector"]
         services = self._open
         with services.store.reading() as reading:
-            return checked_filter(reading, services, evolve(admitted, **named), rule, may_come=may_come)
+            return checked_filter(reading, services, evolve(admitted, **named), rule, connector, may_come=may_come)
 
     def _wanted(self, entity_type: str, where: Mapping[str, Value] | None) -> dict[str, Value]:
         """The values that properties must have; the entity type has or had all of these properties."""

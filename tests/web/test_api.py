@@ -212,6 +212,45 @@ def test_pages_of_the_log_are_all_of_it_once(site: Site, clients: dict[str, Any]
     assert positions == (expected if start else expected[::-1])
 
 
+FILTERS: list[tuple[dict[str, str], Callable[[dict[str, Any]], bool]]] = [
+    ({"connector": "AD"}, lambda row: _subject(row).startswith("Directory") and not _computed(row)),
+    ({"connector": "HR"}, lambda row: _subject(row).startswith("HR") and not _computed(row)),
+    ({"task": "SynchronizeHR_DoNotDeleteChanges"}, lambda row: row["task"] == "SynchronizeHR_DoNotDeleteChanges"),
+    ({"property": "LastName"}, lambda row: "LastName" in row.get("changes", {})),
+    ({"association": "HR_Person_Manager"}, lambda row: row.get("association") == "HR_Person_Manager"),
+    ({"rule": "DisplayName"}, lambda row: _computed(row) and "DisplayName" in row["changes"]),
+]
+
+
+def _subject(row: dict[str, Any]) -> str:
+    return str(row.get("association") or row["entity_type"])
+
+
+def _computed(row: dict[str, Any]) -> bool:
+    return "Expressions" in row["task"] or row["task"].startswith("Compute")
+
+
+@pytest.mark.parametrize(
+    ("named", "is_wanted"), FILTERS, ids=lambda value: str(value) if isinstance(value, dict) else ""
+)
+def test_the_log_is_searched_by_each_filter(
+    clients: dict[str, Any], named: dict[str, str], is_wanted: Callable[[dict[str, Any]], bool]
+) -> None:
+    def every(**params: str) -> list[dict[str, Any]]:
+        answer = clients["reader"].get(f"{A}/changes", params={"format": "jsonl", **params})
+        assert answer.status_code == 200, answer.text
+        *rows, end = (json.loads(line) for line in answer.text.splitlines())
+        assert end == {"end": True, "count": len(rows)}
+        return rows
+
+    whole = every()
+    found = every(**named)
+    newest = clients["reader"].get(f"{A}/changes", params={"limit": 1_000, **named}).json()["changes"]
+
+    assert found == [row for row in whole if is_wanted(row)] != []
+    assert newest == found[::-1][:1_000]
+
+
 def test_pages_of_a_history_are_all_of_it_once(site: Site, clients: dict[str, Any]) -> None:
     person = {**PERSON, "key": "E00001"}
     found = pages(

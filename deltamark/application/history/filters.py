@@ -28,6 +28,7 @@ def checked_filter(
     services: Services,
     admitted: ChangeFilter,
     rule: str | None = None,
+    connector: str | None = None,
     *,
     may_come: bool = False,
 ) -> ChangeFilter:
@@ -35,6 +36,7 @@ def checked_filter(
 
     :param rule: admits only values that it computed: the property (`Type:Property` or `Property`), the identifier of
         its expression, or the function that writes it.
+    :param connector: admits only changes of what it feeds or fed, without computed values.
     :param may_come: whether users and tasks may be named that were never there.
     :raises UsageError: for a name that was never known, and for a combination that no change can have.
     """
@@ -43,6 +45,8 @@ def checked_filter(
         raise UsageError(
             f"no change is one of {what} and of the links of an association at once. Ask for one of the two."
         )
+    if connector is not None and rule is not None:
+        raise UsageError("no change is one of what a connector feeds and of what a rule computed at once. Name one.")
     if admitted.entity_type is not None:
         known_type(reading, services, admitted.entity_type)
     if admitted.association is not None:
@@ -53,9 +57,23 @@ def checked_filter(
         _check_task(reading, services, admitted.task)
     if admitted.user is not None and not may_come:
         _check_user(reading, admitted.user)
+    if connector is not None:
+        return evolve(admitted, fed=_fed_by(reading, services, connector))
     if rule is None:
         return admitted
     return evolve(admitted, computed=frozenset(_computed_by(reading, services, rule)))
+
+
+def _fed_by(reading: Reading, services: Services, connector: str) -> frozenset[str]:
+    """The entity types and associations that a connector feeds, or fed by a configuration of the past."""
+    names: dict[str, None] = {}
+    fed: set[str] = set()
+    for configuration in known_configurations(reading, services):
+        names |= dict.fromkeys(known.identifier for known in configuration.connectors)
+        fed |= {mapping.identifier for mapping in configuration.all_mappings_of(connector)}
+    if connector not in names:
+        raise UsageError(f"no configuration has or had a connector {shown(connector)}{hint(connector, names)}")
+    return frozenset(fed)
 
 
 def _check_property(reading: Reading, services: Services, entity_type: str | None, name: str) -> None:

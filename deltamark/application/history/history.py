@@ -19,7 +19,16 @@ from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import ChangeBatch, Narrowing, RunSummary
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import HistoryDiscarded, RunNotFound, UsageError, exactly
-from deltamark.domain.history.changes import AnyChange, ChangeKind, Horizon, LoggedChange, Position, RunMoment, When
+from deltamark.domain.history.changes import (
+    AnyChange,
+    ChangeKind,
+    Horizon,
+    LoggedChange,
+    Position,
+    RunMoment,
+    When,
+    subject_of,
+)
 from deltamark.domain.messages import ADOPT
 from deltamark.domain.resources.events import ADOPTION
 from deltamark.domain.resources.link import LinkRef
@@ -162,6 +171,8 @@ class ChangeFilter:
 
     :param user: an account, or the person for whom a run was made.
     :param computed: only values that were computed of these properties, by entity type and name.
+    :param fed: only changes of resources of these entity types and of links of these associations that no task
+        computed: what a connector feeds.
     """
 
     entity_type: str | None = None
@@ -172,6 +183,7 @@ class ChangeFilter:
     property: str | None = None
     association: str | None = None
     computed: frozenset[tuple[str, str]] | None = None
+    fed: frozenset[str] | None = None
     kind: ChangeKind | None = None
 
     def admits(self, event: AnyChange) -> bool:
@@ -182,6 +194,8 @@ class ChangeFilter:
         if self.run is not None and event.cause.run != self.run:
             return False
         if self.kind is not None and not self.kind.admits(event):
+            return False
+        if self.fed is not None and (isinstance(event, Computed) or subject_of(event) not in self.fed):
             return False
         if isinstance(event, ResourceEvent):
             return self.association is None and self._names(event.ref) and self._has_value(event)
@@ -228,8 +242,7 @@ class RunNames:
 
     def named(self, position: Position, event: AnyChange) -> LoggedChange:
         """The change with its names."""
-        cause, ref = event.cause, event.ref
-        subject = ref.association if isinstance(ref, LinkRef) else ref.entity_type
+        cause, subject = event.cause, subject_of(event)
         names = self._names.get((cause.run, cause.task, subject)) or self._read(cause.run, cause.task, subject)
         file = names.file
         grounds = None
@@ -369,6 +382,8 @@ def horizon_of_changes(
     horizons = horizons_of(reading, configuration, admitted.entity_type)
     if admitted.association is not None:
         horizons = [horizon for horizon in horizons if horizon.subject == admitted.association]
+    if admitted.fed is not None:
+        horizons = [horizon for horizon in horizons if horizon.subject in admitted.fed]
     if admitted.run is not None and not after:
         summary = reading.run(admitted.run, with_rows=False)
         if summary is None:
@@ -395,6 +410,7 @@ def _narrowing(admitted: ChangeFilter) -> Narrowing:
         association=admitted.association,
         properties=tuple(sorted(properties)) if len(properties) <= _MOST_LOOKED_FOR else (),
         is_computed=admitted.computed is not None,
+        fed=admitted.fed,
         kind=admitted.kind,
     )
 

@@ -167,6 +167,7 @@ class Narrowing:
     :param association: only of its links.
     :param properties: only of resources, with one of these among their values.
     :param is_computed: only of computed values.
+    :param fed: only of resources of these entity types and of links of these associations, no computed values.
     :param ordinals: only by tasks with one of these places in their run.
     :param kind: only of this kind, see `ChangeKind`.
     """
@@ -176,6 +177,7 @@ class Narrowing:
     association: str | None = None
     properties: tuple[str, ...] = ()
     is_computed: bool = False
+    fed: frozenset[str] | None = None
     ordinals: tuple[int, ...] = ()
     kind: ChangeKind | None = None
 

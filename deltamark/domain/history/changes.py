@@ -10,7 +10,7 @@ from attrs import frozen
 
 from deltamark.domain.history.grounds import Grounds
 from deltamark.domain.representation import html_table, names_in_brief
-from deltamark.domain.resources.link import LinkEvent
+from deltamark.domain.resources.link import LinkEvent, LinkRef
 from deltamark.domain.resources.resource import Computed, ResourceEvent
 from deltamark.domain.runs.run import TriggerKind
 from deltamark.domain.values import escaped
@@ -19,6 +19,12 @@ Position: TypeAlias = int
 """The place of a change in the log: unique, increasing, never reused. 0 is before the first."""
 
 AnyChange: TypeAlias = ResourceEvent | LinkEvent
+
+
+def subject_of(event: AnyChange) -> str:
+    """The entity type of a resource, or the association of a link: what extracts and horizons are named after."""
+    ref = event.ref
+    return ref.association if isinstance(ref, LinkRef) else ref.entity_type
 
 
 class ChangeKind(Enum):

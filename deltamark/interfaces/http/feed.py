@@ -15,7 +15,7 @@ import orjson
 from attrs import field, frozen
 from litestar.exceptions import HTTPException
 
-from deltamark.domain.history.changes import Horizon, LoggedChange, Position
+from deltamark.domain.history.changes import Horizon, LoggedChange, Position, subject_of
 from deltamark.domain.history.pages import ChangePage
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.secrets import masked
@@ -105,12 +105,6 @@ class Block:
         if following.mask is not None:
             chosen = map(following.mask, chosen)
         return b"".join(map(message_of, chosen))
-
-
-def subject_of(change: LoggedChange) -> str:
-    """The entity type or association of a change."""
-    ref = change.event.ref
-    return ref.entity_type if isinstance(ref, ResourceRef) else ref.association
 
 
 Admits = Callable[[LoggedChange], bool]
@@ -309,7 +303,7 @@ class Hub:
         :param anew: whether all is to be read from the store again.
         """
         if block is not None:
-            self.counts.update((subject_of(change), change.kind) for change in block.changes)
+            self.counts.update((subject_of(change.event), change.kind) for change in block.changes)
         if anew:
             self._newest.clear()
             self._read.clear()

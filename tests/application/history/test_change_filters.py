@@ -1,4 +1,4 @@
-"""Changes by task, user, property, association and rule: what is shown is all that was named, and nothing else."""
+"""Changes by all that can be named, such as task, property and connector: those are shown, and no others."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ ASKED: dict[str, tuple[dict[str, Any], Callable[[LoggedChange], bool]]] = {
     "association": ({"association": "Management"}, lambda c: not isinstance(c.event, ResourceEvent)),
     "rule": ({"rule": "Note"}, lambda c: isinstance(c.event, Computed) and is_of(c, "Note")),
     "function": ({"rule": "rated"}, lambda c: isinstance(c.event, Computed) and is_of(c, "Score")),
+    "connector": ({"connector": "HR"}, lambda c: not isinstance(c.event, Computed)),
     "after": ({"after": 12}, lambda c: c.position > 12),
 }
 
@@ -71,6 +72,8 @@ def test_every_filter_and_every_two_of_them_admit_what_is_all_that_they_name(new
             continue
         together = {key: value for option in options for key, value in option.items()}
         if "association" in together and {"property_name", "rule"} & together.keys():
+            continue
+        if {"connector", "rule"} <= together.keys():
             continue
         expected = [c.position for c in everything if all(asked[name][1](c) for name in names)]
         assert [c.position for c in engine.changes(**together)] == expected, names
@@ -107,6 +110,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rule": "Lable"}, 'had a rule "Lable" that computes properties; did you mean "Label"'),
     ({"rule": "Label", "association": "Management"}, "no change is one of what a rule computed and of the links"),
     ({"property_name": "Name", "association": "Management"}, "no change is one of a property and of the links"),
+    ({"connector": "HX"}, 'no configuration has or had a connector "HX"; there is "HR"'),
+    ({"connector": "HR", "rule": "Label"}, "no change is one of what a connector feeds and of what a rule computed"),
     ({"task": 5}, "the name of a task is given as a text"),
 ]
 
@@ -144,7 +149,7 @@ def test_what_left_the_configuration_can_be_asked_for(new_staff: NewStaff) -> No
 def test_the_log_is_followed_by_the_same_filters(new_staff: NewStaff) -> None:
     engine = lived(new_staff).engine
 
-    for name in ("task", "person", "property", "association", "rule"):
+    for name in ("task", "person", "property", "association", "connector", "rule"):
         followed = list(engine.follow(0, **ASKED[name][0], timeout=0))
         assert followed == list(engine.changes(**ASKED[name][0]))
     assert list(engine.follow(0, user="nobody yet", timeout=0)) == []

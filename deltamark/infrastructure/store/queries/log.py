@@ -77,6 +77,8 @@ _TOPICS_OF: Mapping[ChangeKind, Sequence[str]] = {
 
 def _topics(narrowing: Narrowing) -> Sequence[str]:
     topics = CHANGE_TOPICS if narrowing.kind is None else _TOPICS_OF[narrowing.kind]
+    if narrowing.fed is not None:
+        topics = [topic for topic in topics if topic != COMPUTED]
     if narrowing.association is not None:
         return [topic for topic in topics if topic in LINK_TOPICS]
     if narrowing.is_computed:
@@ -213,7 +215,9 @@ class LogQueries(StateQueries):
         return list(dict.fromkeys(streams)) if len(streams) <= at_most else None
 
     def _of_subject(self, narrowing: Narrowing, parameters: list[Any]) -> str | None:
-        """Returns a condition for events of an association or entity type with its links; None where none is named.
+        """Returns a condition for events of what is named: an association, an entity type with its links, what is fed.
+
+        None where nothing is named.
 
         To read what is not asked for would take ten times as long: each event is looked up, and few are decoded.
 
@@ -223,6 +227,8 @@ class LogQueries(StateQueries):
         if narrowing.association is not None:
             parameters.append(self._association_id(narrowing.association))
             return f"EXISTS (SELECT 1 FROM links l WHERE l.stream = originator_id AND l.association={number})"
+        if narrowing.entity_type is None and narrowing.fed is not None:
+            return self._of_fed(narrowing.fed, parameters)
         if narrowing.entity_type is None:
             return None
         parameters += [self._type_id(narrowing.entity_type), self._db.array(LINK_TOPICS)]
@@ -231,6 +237,22 @@ class LogQueries(StateQueries):
         ends = f"""SELECT 1 FROM links l WHERE l.stream = originator_id
             AND (EXISTS ({of_type.format("l.source")}) OR EXISTS ({of_type.format("l.target")}))"""
         return f"CASE WHEN {is_link} THEN EXISTS ({ends}) ELSE EXISTS ({of_type.format('originator_id')}) END"
+
+    def _of_fed(self, fed: Iterable[str], parameters: list[Any]) -> str:
+        """Returns a condition for events of entity types, without their links, and of associations."""
+        names, count = sorted(fed), len(parameters)
+        associations, types = (
+            self._db.array([number for number in map(number_of, names) if number])
+            for number_of in (self._association_id, self._type_id)
+        )
+        parameters += [self._db.array(LINK_TOPICS), associations, types]
+        links = f"""SELECT 1 FROM links l WHERE l.stream = originator_id
+            AND {self._db.among_numbers("l.association", count + 2)}"""
+        resources = f"""SELECT 1 FROM resources r WHERE r.stream = originator_id
+            AND {self._db.among_numbers("r.entity_type", count + 3)}"""
+        return (
+            f"CASE WHEN {self._db.among_texts('topic', count + 1)} THEN EXISTS ({links}) ELSE EXISTS ({resources}) END"
+        )
 
     def facts(self, ref: ResourceRef, until: int | None = None) -> Iterator[tuple[int, ResourceFact]]:
         stream = self.stream_of(ref)

@@ -116,6 +116,9 @@ def _logged(engine: Engine, changes: Iterable[LoggedChange], form: Format, *, is
     "--property", "property_name", type=Name("PROPERTY"), metavar="PROPERTY", help="Only those of a property."
 )
 @click.option("--association", type=Name("ASSOCIATION"), metavar="ASSOCIATION", help="Only those of its links.")
+@click.option(
+    "--connector", type=Name("CONNECTOR"), metavar="CONNECTOR", help="Only those of what it feeds, none computed."
+)
 @click.option("--rule", type=Name("RULE"), metavar="RULE", help="Only values that a rule computed.")
 @click.option(
     "--pending", type=WholeNumber("RUN", 1), metavar="RUN", help="Show what a blocked run holds back instead."
@@ -134,6 +137,7 @@ def changes(
     user: str | None,
     property_name: str | None,
     association: str | None,
+    connector: str | None,
     rule: str | None,
     pending: int | None,
     follow: bool,
@@ -146,7 +150,7 @@ def changes(
     A change is shown if it is all that the options name. Where changes were discarded, the rest is shown, and a note
     says so. With --follow it begins with what happens from now on, or after --after.
     """
-    filters = (task, user, property_name, association, rule)
+    filters = (task, user, property_name, association, connector, rule)
     if pending is not None and (follow or any(given is not None for given in (after, until, run, *filters))):
         raise UsageError("--pending shows what did not happen; only --type and --key can be combined with it.")
     if pending is not None and form is Format.CLOUDEVENTS:
@@ -162,6 +166,7 @@ def changes(
             "user": user,
             "property_name": property_name,
             "association": association,
+            "connector": connector,
             "rule": rule,
         }
         if pending is not None:

@@ -64,6 +64,17 @@ class ChangesPage(TypedDict):
 
 
 Kind = Annotated[ChangeKind | None, QueryParameter(description="Only changes of a kind.")]
+SomeTask = Annotated[str | None, QueryParameter(description="Only changes by the task of this identifier.")]
+SomeOperator = Annotated[str | None, QueryParameter(description="Only of runs by this account, or for this person.")]
+SomeProperty = Annotated[
+    str | None,
+    QueryParameter(name="property", description="Only where this property was created, changed or deleted."),
+]
+SomeAssociation = Annotated[str | None, QueryParameter(description="Only links of this association.")]
+SomeRule = Annotated[str | None, QueryParameter(description="Only values that this rule computed.")]
+SomeConnector = Annotated[
+    str | None, QueryParameter(description="Only what this connector feeds or fed, without computed values.")
+]
 
 
 @get("/changes", opt={ROLE: Role.READER, FORMS: ("jsonl", "csv", "arrow", "cloudevents")})
@@ -80,6 +91,12 @@ async def changes(
     key: SomeKey = None,
     run: SomeNumber = None,
     kind: Kind = None,
+    task: SomeTask = None,
+    operator: SomeOperator = None,
+    property_name: SomeProperty = None,
+    association: SomeAssociation = None,
+    rule: SomeRule = None,
+    connector: SomeConnector = None,
     limit: Limit = 100,
     wait: Annotated[int, QueryParameter(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for a change.")] = 0,
     answer_format: SomeFormat = None,
@@ -92,7 +109,18 @@ async def changes(
     """
     if user.entity_types is not None and entity_type is not None:
         refuse_unseen(user, entity_type)
-    named: dict[str, Any] = {"entity_type": entity_type, "key": key, "run": run, "kind": kind and kind.value}
+    named: dict[str, Any] = {
+        "entity_type": entity_type,
+        "key": key,
+        "run": run,
+        "kind": kind and kind.value,
+        "task": task,
+        "user": operator,
+        "property_name": property_name,
+        "association": association,
+        "rule": rule,
+        "connector": connector,
+    }
     last = moment_of(until)
     if wait and last is not None:
         raise ValidationException("wait is for what is still to happen, until for what has happened. Give one of them.")

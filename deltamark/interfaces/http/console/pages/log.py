@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from litestar import Request, get
 from litestar.params import FromQuery
 from litestar.response import Stream, Template
@@ -46,6 +46,8 @@ class LogFilter:
     run: int | None = None
     task: str = ""
     property_name: str = ""
+    connector: str = ""
+    user: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -62,6 +64,8 @@ class LogFilter:
             "run": self.run,
             "task": self.task or None,
             "property_name": self.property_name or None,
+            "connector": self.connector or None,
+            "user": self.user or None,
         }
 
     @property
@@ -74,6 +78,8 @@ class LogFilter:
             "run": self.run,
             "task": self.task,
             "property": self.property_name,
+            "connector": self.connector,
+            "operator": self.user,
         }
 
 
@@ -124,8 +130,8 @@ class Log:
     """A part of the log, and the names that its filters may have.
 
     :param day: shows it as it was at the end of this day, in UTC; empty shows it as it is.
-    :param counts: of the run that is asked for, or of the newest runs; None where the changes of one type, key or
-        property are asked for, of which no counts are on record.
+    :param counts: of the run that is asked for, or of the newest runs; None where changes are asked for by what no
+        counts are on record of.
     """
 
     changes: ChangePage
@@ -136,6 +142,7 @@ class Log:
     counts: ChangeCounts | None
     types: tuple[str, ...] = field(converter=as_tuple)
     tasks: tuple[str, ...] = field(converter=as_tuple)
+    connectors: tuple[str, ...] = field(converter=as_tuple)
     kinds: tuple[str, ...] = tuple(kind.value for kind in ChangeKind)
 
 
@@ -147,7 +154,7 @@ def log_of(
     if day and before is None:
         before = _end_of(engine, day)
     counts = None
-    if not (admitted.type or admitted.key or admitted.property_name):
+    if evolve(admitted, kind="", run=None, task="").is_empty:
         runs = engine.runs(limit=COUNTED_RUNS) if admitted.run is None else [engine.run(admitted.run, with_rows=False)]
         counts = counts_of(runs, configuration)
     return Log(
@@ -159,6 +166,7 @@ def log_of(
         counts=counts,
         types=[entity_type.identifier for entity_type in configuration.entity_types],
         tasks=sorted({task.identifier for task in configuration.all_tasks()}),
+        connectors=[connector.identifier for connector in configuration.connectors],
     )
 
 
@@ -193,10 +201,8 @@ def rows_beyond(engine: Engine, admitted: LogFilter, after: Position) -> tuple[s
     )
 
 
-def _filter(type: str, key: str, kind: str, run: str, task: str, property: str) -> LogFilter:  # noqa: A002
-    return LogFilter(
-        type=type, key=key, kind=kind, run=number_in(run, "the number of a run"), task=task, property_name=property
-    )
+def _filter(run: str, **named: str) -> LogFilter:
+    return LogFilter(run=number_in(run, "the number of a run"), **named)
 
 
 @get("/log", opt={ROLE: Role.READER}, sync_to_thread=True)
@@ -209,6 +215,8 @@ def log(
     run: FromQuery[str] = "",
     task: FromQuery[str] = "",
     property: FromQuery[str] = "",  # noqa: A002
+    connector: FromQuery[str] = "",
+    operator: FromQuery[str] = "",
     before: FromQuery[str] = "",
     day: FromQuery[str] = "",
     live: FromQuery[str] = "",
@@ -218,7 +226,16 @@ def log(
     :param day: shows the changes up to the end of this day, in UTC, where `before` is left out.
     :param live: whether new changes come onto the page.
     """
-    admitted = _filter(type, key, kind, run, task, property)
+    admitted = _filter(
+        run,
+        type=type,
+        key=key,
+        kind=kind,
+        task=task,
+        property_name=property,
+        connector=connector,
+        user=operator,
+    )
     place = number_in(before, "a position")
     return page(
         "log.html", engine, user, "Log", shown=log_of(engine, admitted, place, day=day.strip(), is_live=live == "1")
@@ -237,11 +254,22 @@ async def tail(
     run: FromQuery[str] = "",
     task: FromQuery[str] = "",
     property: FromQuery[str] = "",  # noqa: A002
+    connector: FromQuery[str] = "",
+    operator: FromQuery[str] = "",
     after: FromQuery[str] = "",
 ) -> Stream:
     """New changes as rows, from a position on: that of the last message that the browser has, if it says so."""
     refuse_partial_sight(user)
-    admitted = _filter(type, key, kind, run, task, property)
+    admitted = _filter(
+        run,
+        type=type,
+        key=key,
+        kind=kind,
+        task=task,
+        property_name=property,
+        connector=connector,
+        user=operator,
+    )
     place = number_in(request.headers.get("last-event-id") or after, "a position") or 0
     await asyncio.to_thread(lambda: engine.changes_page(after=place, limit=1, budget_s=0, **admitted.named))
     return appended(hub, place, lambda reached: rows_beyond(engine, admitted, reached))
