@@ -21,6 +21,13 @@ _SMALLEST = 256
 _LARGEST = 1 << 17
 """Positions that are searched before the time is looked at again: more where that is quick."""
 
+_PORTION = 200
+"""Changes that are read before the time is looked at again, where their positions are known."""
+
+_FEW = 20_000
+"""Where a search went on for long without an end, the rest of the log is not searched for the changes of so few
+resources and links: indexes name their places."""
+
 _QUICK_S, _SLOW_S = 0.015, 0.05
 """A search of one window of positions within this time makes the next one twice as large, or half as large."""
 
@@ -81,17 +88,34 @@ def _searched(
     reading: Reading, admitted: ChangeFilter, first: Position, last: Position, newest_first: bool, limit: int
 ) -> Iterator[tuple[Position, Iterator[tuple[Position, AnyChange]]]]:
     """The parts of the log, in order: the position that is reached after each, and its changes."""
+    end = first + 1 if newest_first else last
     if admitted.key is not None:
-        end = first + 1 if newest_first else last
-        yield end, history.changes_of_key(reading, admitted, first, last, newest_first=newest_first)
+        yield from _in_portions(history.changes_of_key(reading, admitted, first, last, newest_first=newest_first), end)
         return
     narrowing = history.narrowed(reading, admitted)
     spans = [(first, last)] if narrowing.spans is None else narrowing.spans
     narrowing = evolve(narrowing, spans=None)
-    for begin, end in _windows(spans, first, last, newest_first, max(2 * limit, _SMALLEST)):
-        reached = begin + 1 if newest_first else end
-        yield reached, reading.changes(begin, end, narrowing, newest_first=newest_first)
-    yield first + 1 if newest_first else last, iter(())
+    may_be_few = True
+    for begin, until in _windows(spans, first, last, newest_first, max(2 * limit, _SMALLEST)):
+        if may_be_few and (last - until if newest_first else begin - first) >= _LARGEST:
+            may_be_few = False
+            streams = reading.few_streams(narrowing, at_most=_FEW)
+            if streams is not None:
+                rest = (first, until) if newest_first else (begin, last)
+                yield from _in_portions(reading.changes_at(streams, *rest, newest_first=newest_first), end)
+                return
+        reached = begin + 1 if newest_first else until
+        yield reached, reading.changes(begin, until, narrowing, newest_first=newest_first)
+    yield end, iter(())
+
+
+def _in_portions(
+    changes: Iterator[tuple[Position, AnyChange]], end: Position
+) -> Iterator[tuple[Position, Iterator[tuple[Position, AnyChange]]]]:
+    """Changes that are all that there are up to the end of a search, some at a time, with the position of the last."""
+    while portion := list(islice(changes, _PORTION)):
+        yield portion[-1][0], iter(portion)
+    yield end, iter(())
 
 
 def _windows(

@@ -225,6 +225,13 @@ class Reading(Protocol):
         """
         ...
 
+    def few_streams(self, narrowing: Narrowing, *, at_most: int) -> list[int] | None:
+        """The streams of an association, or of an entity type with its links, that a narrowing names.
+
+        None if there are more than `at_most`, or if it names neither.
+        """
+        ...
+
     def change_batches(self, after: Position, until: Position | None, at_most: int) -> Iterator[ChangeBatch]:
         """All changes in `after` < position <= `until` in columns, `at_most` in a batch: no object is made of each."""
         ...

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deltamark import ChangePage, Engine, LoggedChange, UsageError
+from deltamark.application.history import pages
 from tests.application.history.test_change_filters import ASKED, lived
 from tests.scenarios.staff import Staff
 
@@ -29,7 +30,13 @@ def walked(engine: Engine, **asked: Any) -> list[LoggedChange]:
 
 
 @pytest.mark.on_every_store
-def test_pages_give_each_change_once_in_both_directions_with_every_filter(new_staff: NewStaff) -> None:
+@pytest.mark.parametrize("is_long", [False, True], ids=["short log", "long log"])
+def test_pages_give_each_change_once_in_both_directions_with_every_filter(
+    new_staff: NewStaff, is_long: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_long:  # in which the changes of few resources are found by their streams
+        monkeypatch.setattr(pages, "_LARGEST", 0)
+        monkeypatch.setattr(pages, "_PORTION", 2)
     engine = lived(new_staff).engine
     questions: list[dict[str, Any]] = [{}, {"entity_type": "Person", "key": "2"}]
     questions += [asked for name, (asked, _) in ASKED.items() if name != "after"]

@@ -180,7 +180,7 @@ class LogQueries(StateQueries):
             parameters += parts
             numbers = range(len(parameters) - len(parts) + 1, len(parameters) + 1)
             conditions.append(f"({' OR '.join(self._db.holds('state', f'?{number}') for number in numbers)})")
-        streams = self._few_streams(narrowing, at_most=sum(end - first for first, end in spans) // _SPARSE)
+        streams = self.few_streams(narrowing, at_most=sum(end - first for first, end in spans) // _SPARSE)
         plus = ""
         if streams is not None:
             parameters.append(self._db.array(streams))
@@ -196,8 +196,7 @@ class LogQueries(StateQueries):
             parameters[:2] = first, end
             yield from self._mapper.events(self._db.rows(sql, tuple(parameters)))
 
-    def _few_streams(self, narrowing: Narrowing, *, at_most: int) -> list[int] | None:
-        """Returns the streams of an association or entity type with its links, or None if there are more."""
+    def few_streams(self, narrowing: Narrowing, *, at_most: int) -> list[int] | None:
         if narrowing.association is not None:
             sql = "SELECT stream FROM links WHERE association=?1 LIMIT ?2"
             parameters = (self._association_id(narrowing.association), at_most + 1)
