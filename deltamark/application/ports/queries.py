@@ -248,8 +248,16 @@ class Reading(Protocol):
         """The snapshots and events of each resource of an entity type, also of deleted ones, by key."""
         ...
 
-    def link_changes(self, after: Position, until: Position) -> Iterator[tuple[Position, LinkEvent]]:
-        """The changes of links in `after` < position <= `until`, oldest first."""
+    def links_between(
+        self, entity_type: str, first: Position, last: Position, beyond: LinkRef | None = None
+    ) -> Iterator[tuple[LinkRef, bool]]:
+        """The links of resources of an entity type that existed at only one of two positions, the first the earlier.
+
+        Each is given with whether it existed at `last`; in the order of associations and of the keys of source and
+        target.
+
+        :param beyond: only those that come after this one.
+        """
         ...
 
     def link_changes_at(self, hop: Hop, near: pa.Array, after: Position) -> Iterator[tuple[Position, LinkEvent]]:
@@ -353,11 +361,13 @@ class Reading(Protocol):
         ...
 
     def resources_between(
-        self, entity_type: str, first: Position, last: Position
+        self, entity_type: str, first: Position, last: Position, beyond: str | None = None
     ) -> Iterator[tuple[ResourceRef, Resource | None, Resource | None]]:
         """The resources changed in `first` < position <= `last`, by key.
 
         Each is given as it was at `first` and at `last`.
+
+        :param beyond: only those whose keys come after this one.
 
         The cost depends on the changes between the two positions, not on the size of the store.
         """

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
+from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
 from deltamark.domain.values import Values, same_value
 
@@ -49,13 +49,6 @@ def resource_delta(ref: ResourceRef, before: Resource | None, after: Resource | 
     if was_live or is_live:
         return ResourceDelta(kind=Created.kind if is_live else Deleted.kind, ref=ref, changes=changes)
     return None
-
-
-def link_delta(ref: LinkRef, *, before: bool, after: bool) -> LinkDelta | None:
-    """Returns the difference of a link that existed only before or only after, or None."""
-    if before == after:
-        return None
-    return LinkDelta(kind=Linked.kind if after else Unlinked.kind, ref=ref)
 
 
 def _is_live(resource: Resource | None) -> bool:

@@ -8,10 +8,10 @@ from operator import itemgetter
 from typing import Any
 
 from deltamark.domain.integrity.verification import Checkpoint
-from deltamark.domain.resources.link import LinkEvent, LinkFact
+from deltamark.domain.resources.link import LinkFact, LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceFact, ResourceRef, fold
-from deltamark.infrastructure.store.events.mapper import LINK_TOPICS, RESOURCE_TOPICS, from_micros
-from deltamark.infrastructure.store.queries.log import EVENT, RunQueries, check_whole, portions
+from deltamark.infrastructure.store.events.mapper import LINK_TOPICS, LINKED, RESOURCE_TOPICS, from_micros
+from deltamark.infrastructure.store.queries.log import RunQueries, check_whole, portions
 
 _END = 2**63 - 1
 
@@ -40,7 +40,7 @@ class HistoryQueries(RunQueries):
         return str(self._db.one("SELECT epoch FROM store"))
 
     def resources_between(
-        self, entity_type: str, first: int, last: int
+        self, entity_type: str, first: int, last: int, beyond: str | None = None
     ) -> Iterator[tuple[ResourceRef, Resource | None, Resource | None]]:
         """Reads the log between the positions, or the shorter state, and the earlier changes of what changed."""
         kind = self._type_id(entity_type)
@@ -49,6 +49,9 @@ class HistoryQueries(RunQueries):
             changed: Iterator[tuple[Any, ...]] = ((s, key) for s, key, position in state if position > first)
         else:
             changed = self._changed_between(kind, first, last)
+        if beyond is not None:
+            past_key = beyond.encode()
+            changed = ((stream, key) for stream, key in changed if key.encode() > past_key)
         for rows in portions(changed, _STREAMS):
             facts_by_stream = self._facts_of_each([stream for stream, _ in rows], last)
             for stream, key in rows:
@@ -67,18 +70,37 @@ class HistoryQueries(RunQueries):
             {self._db.ordered_join} resources r ON r.stream = c.stream WHERE r.entity_type=?4 ORDER BY r.key"""
         return self._db.rows(sql, (first, last, self._db.array(RESOURCE_TOPICS), kind))
 
-    def link_changes(self, after: int, until: int) -> Iterator[tuple[int, LinkEvent]]:
-        between = f"{self._db.among_texts('topic', 3)} ORDER BY notification_id"
-        parameters = (after, until, self._db.array(LINK_TOPICS))
-        sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2 AND {between}"""
-        if self._is_longer_than_state(after, until):
+    def links_between(
+        self, entity_type: str, first: int, last: int, beyond: LinkRef | None = None
+    ) -> Iterator[tuple[LinkRef, bool]]:
+        # A link that was linked first and last, or unlinked both times, was not there before, or is not there after.
+        changed, between = "stored_events e", "e.notification_id>?1 AND e.notification_id<=?2"
+        if self._is_longer_than_state(first, last):
             later = "SELECT count(*) FROM (SELECT 1 FROM links WHERE position>?1 LIMIT ?2) l"
-            most = (until - after) // _LOOKED_UP
-            if (self._db.one(later, (after, most)) or 0) < most:
-                sql = f"""SELECT {EVENT} FROM links l {self._db.ordered_join} stored_events e
-                    ON e.originator_id = +l.stream WHERE l.position>?1
-                    AND +notification_id>?1 AND +notification_id<=?2 AND {between.replace("BY ", "BY +")}"""
-        return self._mapper.events(self._db.rows(sql, parameters))
+            most = (last - first) // _LOOKED_UP
+            if (self._db.one(later, (first, most)) or 0) < most:
+                changed = f"links i {self._db.ordered_join} stored_events e ON e.originator_id = +i.stream"
+                between = "i.position>?1 AND +e.notification_id>?1 AND +e.notification_id<=?2"
+        parameters: list[Any] = [first, last, self._db.array(LINK_TOPICS), self._type_id(entity_type)]
+        following = ""
+        if beyond is not None:
+            following = "AND (a.name, s.key, t.key) > (?5, ?6, ?7)"
+            parameters += [beyond.association, beyond.source.key, beyond.target.key]
+        topic = "(SELECT topic FROM stored_events WHERE notification_id = c.{})"
+        sql = f"""SELECT a.name, st.name, s.key, tt.name, t.key, {topic.format("newest")}
+            FROM (SELECT e.originator_id AS stream, min(e.notification_id) AS oldest, max(e.notification_id) AS newest
+                FROM {changed} WHERE {between} AND {self._db.among_texts("e.topic", 3)} GROUP BY e.originator_id) c
+            {self._db.ordered_join} links l ON l.stream = c.stream
+            {self._db.ordered_join} resources s ON s.stream = l.source
+            {self._db.ordered_join} resources t ON t.stream = l.target
+            {self._db.ordered_join} associations a ON a.id = l.association
+            {self._db.ordered_join} entity_types st ON st.id = s.entity_type
+            {self._db.ordered_join} entity_types tt ON tt.id = t.entity_type
+            WHERE (s.entity_type=?4 OR t.entity_type=?4) {following}
+            AND {topic.format("oldest")} = {topic.format("newest")} ORDER BY a.name, s.key, t.key"""
+        for association, source_type, source, target_type, target, newest in self._db.rows(sql, tuple(parameters)):
+            ends = ResourceRef(source_type, source), ResourceRef(target_type, target)
+            yield LinkRef(association, *ends), newest == LINKED
 
     def facts_of_all(self, entity_type: str) -> Iterator[list[tuple[int, ResourceFact]]]:
         streams = ((row[0],) for row in self._in_key_order(self._type_id(entity_type), ("stream", "key")))
