@@ -515,13 +515,19 @@ def checked_sources(checked: CheckedConfiguration, export_output: Path) -> Sourc
 def proposal_for(files: Sequence[Path], *, connector: str) -> Proposal:
     """A configuration that synchronizes files of which nothing is known yet.
 
+    Of one workbook with several sheets that hold values each is a table, which a connection reads.
+
     :param connector: the name of what they come from.
     :raises UsageError: with what is wrong in each file that cannot be read.
     """
-    from deltamark.application.proposal.propose import propose
+    from deltamark.application.proposal.propose import propose, propose_for_workbook
+    from deltamark.infrastructure.extracts.excel import filled_sheets
     from deltamark.infrastructure.extracts.profiles import file_profiles
 
+    sheets = filled_sheets(files[0]) if len(files) == 1 else []
     with file_profiles() as profiles:
+        if len(sheets) > 1:
+            return propose_for_workbook(profiles, files[0], sheets, connector=connector)
         return propose(profiles, files, connector=connector)
 
 

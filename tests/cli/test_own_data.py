@@ -268,3 +268,48 @@ def test_files_whose_rows_several_columns_identify_run_in_one_attempt(shop):
     assert sum(task["inserted"] for task in first["tasks"]) == 27
     assert [sum(task[kind] for task in second["tasks"]) for kind in ("inserted", "updated", "deleted")] == [3, 1, 3]
     assert {item["key"] for item in shop.jsonl("export", "sent")} >= {"A0|0", "A3|2"}
+
+
+def staff_and_teams(book) -> None:
+    book.active.title = "Staff"
+    for row in (["Number", "Name", "Team"], ["00001", "Ann", "T1"], ["00002", "Bo", "T2"], ["00003", "Cy", "T1"]):
+        book.active.append(row)
+    teams = book.create_sheet("Teams of 2026")
+    for row in (["Team", "Title"], ["T1", "One"], ["T2", "Two"]):
+        teams.append(row)
+    book.create_sheet("Empty")
+
+
+def test_each_filled_sheet_of_a_workbook_becomes_a_table_of_a_connection(shop):
+    (shop.folder / "staff.xlsx").write_bytes(workbook([], staff_and_teams))
+    made = shop.done("init", "--from", "staff.xlsx")
+    shop.done("check")
+    (first,) = shop.jsonl("run", "Incremental")
+    (again,) = shop.jsonl("run", "Incremental")
+    changed = workbook([], lambda book: (staff_and_teams(book), book["Staff"].append(["00004", "Di", "T2"])))
+    (shop.folder / "staff.xlsx").write_bytes(changed)
+    (second,) = shop.jsonl("run", "Incremental")
+
+    assert [row.strip() for row in made.lines if "rows" in row] == [
+        "Staff: 3 rows, 3 columns",
+        "Teams of 2026: 2 rows, 2 columns",
+    ]
+    counts = [[sum(task[name] for task in run["tasks"]) for name in ("inserted", "linked")] for run in (first, again)]
+    assert counts == [[5, 3], [0, 0]]
+    assert sum(task["inserted"] for task in second["tasks"]) == 1
+    (person,) = (row for row in shop.jsonl("export", "Staff") if row["key"] == "00003")
+    assert person["links"] == {"Staff_Team": ["T1"]}
+
+
+def test_what_a_sheet_of_a_workbook_lacks_is_said_with_its_name(shop):
+    def with_formula(book) -> None:
+        staff_and_teams(book)
+        book["Staff"].append(["=1+1", "Di", "T2"])
+
+    (shop.folder / "staff.xlsx").write_bytes(workbook([], with_formula))
+
+    refused = shop.deltamark("init", "--from", "staff.xlsx")
+
+    assert refused.status == 2
+    assert "the cell A5 of sheet" in refused.err
+    assert not (shop.folder / "deltamark.toml").exists()

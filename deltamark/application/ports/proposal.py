@@ -6,16 +6,30 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from attrs import frozen
+
 from deltamark.application.ports import sources
 from deltamark.domain.proposal.descriptions import Description
 from deltamark.domain.proposal.profile import Answer, Question, TableProfile
 
 
+@frozen(kw_only=True)
+class WorkbookSheet:
+    """A sheet of a workbook that may become an extract.
+
+    :param table: the name of its `ConnectionTable`.
+    """
+
+    workbook: Path
+    sheet: str
+    table: str
+
+
 class Profiles(Protocol):
     """Looks at files that may become extracts, set-wise and as a run would read them."""
 
-    def tables(self, files: Sequence[Path]) -> list[TableProfile]:
-        """What the files hold, in their order.
+    def tables(self, files: Sequence[Path | WorkbookSheet]) -> list[TableProfile]:
+        """What files or sheets hold, in their order.
 
         :raises UsageError: with what is wrong in each that cannot be read.
         """

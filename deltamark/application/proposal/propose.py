@@ -7,11 +7,15 @@ from pathlib import Path
 
 from attrs import evolve
 
-from deltamark.application.ports.proposal import Describer, Profiles
+from deltamark.application.ports.proposal import Describer, Profiles, WorkbookSheet
 from deltamark.application.ports.sources import Question, WantedTable
 from deltamark.application.sources.export import asked
+from deltamark.domain.configuration.entity_model import ConnectionTable
+from deltamark.domain.configuration.packages import EXCEL, FILE, SHEET
+from deltamark.domain.proposal.descriptions import DescribedTable, Description
 from deltamark.domain.proposal.keys import KeyChoice, chosen_key, joined_key, possible_parts, with_row_key
 from deltamark.domain.proposal.links import LinkChoice, chosen_links, pairs_of, questions
+from deltamark.domain.proposal.names import entity_type_name
 from deltamark.domain.proposal.profile import TableProfile
 from deltamark.domain.proposal.proposal import Proposal, proposal
 
@@ -25,12 +29,45 @@ def propose(profiles: Profiles, files: Sequence[Path], *, connector: str) -> Pro
     :param connector: the name of what the files come from.
     :raises UsageError: with what is wrong in each file that cannot be read.
     """
-    tables = profiles.tables(files)
+    return _guessed(profiles, profiles.tables(files), connector)
+
+
+def _guessed(
+    profiles: Profiles, tables: Sequence[TableProfile], connector: str, description: Description | None = None
+) -> Proposal:
+    """What is proposed for tables of which nobody says what their keys and links are."""
     keys = {table.table: chosen_key(table) for table in tables}
     open_questions = questions(tables, {table: key.column for table, key in keys.items()})
     links = chosen_links(profiles.answers(open_questions))
-    tables, keys = _with_joined_keys(profiles, tables, keys, links)
-    return proposal(tables, keys, links, connector=connector)
+    found, chosen = _with_joined_keys(profiles, tables, keys, links)
+    return proposal(found, chosen, links, connector=connector, description=description)
+
+
+def propose_for_workbook(profiles: Profiles, workbook: Path, sheets: Sequence[str], *, connector: str) -> Proposal:
+    """Looks at the sheets of a workbook, and proposes a configuration that reads each of them as a table.
+
+    :raises UsageError: with what is wrong in each sheet that cannot be read.
+    """
+    names: list[str] = []
+    for sheet in sheets:
+        names.append(entity_type_name(sheet, names))
+    read = profiles.tables(
+        [WorkbookSheet(workbook=workbook, sheet=sheet, table=name) for sheet, name in zip(sheets, names, strict=True)]
+    )
+    tables = [evolve(table, file=sheet, is_of_server=True) for table, sheet in zip(read, sheets, strict=True)]
+    description = Description(
+        server=workbook.name,
+        package=EXCEL.name,
+        tables=[
+            DescribedTable(
+                label=sheet,
+                table=ConnectionTable(table.table, options={FILE: workbook.name, SHEET: sheet}),
+                columns=[column.name for column in table.columns],
+            )
+            for table, sheet in zip(tables, sheets, strict=True)
+        ],
+    )
+    return _guessed(profiles, tables, connector, description)
 
 
 def propose_for_server(

@@ -82,7 +82,7 @@ class TableProfile:
     :param left_out: columns that cannot be mapped, each with the reason.
     :param unreadable: how many rows cannot be split into cells.
     :param flaw: the first of them: its line and what is wrong with it.
-    :param is_of_server: whether it is a table of a server: `file` is its name there then.
+    :param is_of_server: whether it is a table of a server or a workbook: `file` is its name there then.
     """
 
     file: str

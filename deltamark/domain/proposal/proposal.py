@@ -508,9 +508,12 @@ class _Draft:
             tables=[table.table for table in described],
             display_names={1: f"Source of {self._connector}"},
         )
+        package = package_named(self._description.package)
         comment = (
             "What is read from the server, which deltamark.toml names. Of each table the columns are read that a "
             "mapping below names."
+            if package is None or not package.reads_files
+            else f"What is read from {self._description.server}, in the folder that deltamark.toml names."
         )
         comments = {
             id(

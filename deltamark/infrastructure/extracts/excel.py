@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
+from pathlib import Path
 from posixpath import join, normpath
 from typing import IO, Any
 
@@ -68,6 +69,15 @@ def excel_cells(source: ExtractSource) -> TextCells:
         return _read(rows, header + 1, numbers, inspected)
 
     return TextCells(source, names, header + 1, read)
+
+
+def filled_sheets(path: Path) -> list[str]:
+    """The names of the sheets with values, in their order; none of what is no workbook."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name for name, member in _sheets(archive).items() if _has_values(archive, member)]
+    except (OSError, zipfile.BadZipFile, KeyError, etree.XMLSyntaxError, NotImplementedError, RuntimeError, ValueError):
+        return []
 
 
 @frozen

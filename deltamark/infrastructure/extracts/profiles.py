@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import reduce
 from pathlib import Path
@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, field, frozen
 
+from deltamark.application.ports.proposal import WorkbookSheet
 from deltamark.domain.configuration.entity_model import EntityTypeMapping
 from deltamark.domain.configuration.names import table_problem
+from deltamark.domain.configuration.packages import SHEET
 from deltamark.domain.errors import SourceError, UsageError
 from deltamark.domain.location import Location
 from deltamark.domain.proposal.keys import BETWEEN_PARTS
@@ -58,8 +60,8 @@ class FileProfiles:
         """Column -> the table of its different values: ``v``, how many rows have it (``n``), their first line."""
         self._paths: dict[str, tuple[Path, _Opened]] = {}
 
-    def tables(self, files: Sequence[Path]) -> list[TableProfile]:
-        """What the files hold, in their order.
+    def tables(self, files: Sequence[Path | WorkbookSheet]) -> list[TableProfile]:
+        """What files or sheets hold, in their order.
 
         :raises UsageError: with everything that a run could not read either.
         """
@@ -87,9 +89,9 @@ class FileProfiles:
             return []
         path, opened = self._paths[table]
         names = list(dict.fromkeys(name for parts in sets for name in parts))
-        _, ending = _name_and_ending(path)
-        with open_extract(path.parent, table, [ending], self._copies) as file:
-            cells = self._cells(evolve(file, known_endings=ENDINGS), opened.mapping, names)
+        name, ending = _name_and_ending(path)
+        with open_extract(path.parent, name, [ending], self._copies) as file:
+            cells = self._cells(evolve(file, known_endings=ENDINGS), opened, names)
             fetched = cells.fetch("select * from cells", [cells.names.index(name) for name in names])
         self._connection.register("fetched", fetched.rows)
         try:
@@ -118,29 +120,32 @@ class FileProfiles:
         first = f"(select {parts} from together limit {_FIRST_ROWS})"
         return not self._all(repeats.format(first, parts)) and not self._all(repeats.format("together", joined))
 
-    def _table(self, path: Path) -> TableProfile:
-        table, ending = _name_and_ending(path)
-        with open_extract(path.parent, table, [ending], self._copies) as file:
+    def _table(self, given: Path | WorkbookSheet) -> TableProfile:
+        sheet = given if isinstance(given, WorkbookSheet) else None
+        path = given if isinstance(given, Path) else given.workbook
+        name, ending = _name_and_ending(path)
+        table, options = (name, {}) if sheet is None else (sheet.table, {SHEET: sheet.sheet})
+        with open_extract(path.parent, name, [ending], self._copies) as file:
             file = evolve(file, known_endings=ENDINGS)
             form = format_of(ending)
             check_signature(file, file.head(), form.signature, form.described)
-            opened = self._opened(file, table)
+            opened = self._opened(file, table, options)
             self._paths[table] = (path, opened)
             return self._profile(file, table, opened)
 
-    def _opened(self, file: ExtractFile, table: str) -> _Opened:
+    def _opened(self, file: ExtractFile, table: str, options: Mapping[str, str]) -> _Opened:
         """The cells of a file, in the first encoding in which it can be read, and from the line of its header on."""
         first: SourceError | None = None
         for encoding in (None, "windows-1252", "utf-16"):
-            mapping = EntityTypeMapping(table, "", table, encoding=encoding)
+            asked = _Asked(EntityTypeMapping(table, "", table, encoding=encoding), options)
             try:
-                cells = self._cells(file, mapping, ())
+                cells = self._cells(file, asked, ())
             except SourceError as error:
                 first = first or error
                 continue
             if encoding == "windows-1252" and _has_controls(cells.names):
                 continue
-            opened = _Opened(mapping, cells)
+            opened = _Opened(asked.mapping, options, cells)
             return self._below_other_lines(file, opened) if _may_be_a_title(cells.names) else opened
         assert first is not None
         raise first
@@ -148,19 +153,19 @@ class FileProfiles:
     def _below_other_lines(self, file: ExtractFile, opened: _Opened) -> _Opened:
         """The cells below a title, or as they are where no line further down has more columns."""
         for skipped in range(1, _MOST_LINES_BEFORE + 1):
-            mapping = evolve(opened.mapping, skip_lines=skipped)
+            below = _Asked(evolve(opened.mapping, skip_lines=skipped), opened.options)
             try:
-                cells = self._cells(file, mapping, ())
+                cells = self._cells(file, below, ())
             except SourceError:
                 continue
             if len(cells.names) > len(opened.cells.names) and not _may_be_a_title(cells.names):
-                return _Opened(mapping, cells)
+                return _Opened(below.mapping, opened.options, cells)
         return opened
 
     def _cells(
         self,
         file: ExtractFile,
-        mapping: EntityTypeMapping,
+        asked: _Asked,
         columns: Sequence[str],
         binary: frozenset[str] = frozenset(),
     ) -> Cells:
@@ -169,12 +174,13 @@ class FileProfiles:
             ExtractSource(
                 connection=self._connection,
                 file=file,
-                mapping=mapping,
+                mapping=asked.mapping,
                 columns=columns,
                 bytes_columns=binary,
                 identifier_columns=frozenset(),
                 copies=self._copies,
                 limits=UnpackLimits(),
+                options=asked.options,
             )
         )
 
@@ -207,7 +213,7 @@ class FileProfiles:
         wanted, refused, binary = [*names], list[tuple[str, str]](), frozenset[str]()
         while wanted:
             try:
-                cells = self._cells(file, opened.mapping, wanted, binary)
+                cells = self._cells(file, opened, wanted, binary)
                 fetched = cells.fetch("select * from cells", [cells.names.index(name) for name in wanted])
             except SourceError as error:
                 column = error.where.column
@@ -304,10 +310,17 @@ class FileProfiles:
 
 
 @frozen
-class _Opened:
-    """The cells of a file, and what a mapping must state to read them so."""
+class _Asked:
+    """How a file is read: what a mapping states, and what its `ConnectionTable` does."""
 
     mapping: EntityTypeMapping
+    options: Mapping[str, str]
+
+
+@frozen
+class _Opened(_Asked):
+    """The cells of a file that is read so."""
+
     cells: Cells
 
 

@@ -20,6 +20,7 @@ from deltamark.config.xml.xsd import FILE_NAME, configuration_schema
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection
 from deltamark.domain.configuration.jobs import ComputingTask, Task
+from deltamark.domain.configuration.packages import FOLDER
 from deltamark.domain.errors import DeltamarkError, Fault, StoreMissing, UsageError
 from deltamark.domain.messages import how_many
 from deltamark.domain.proposal.names import entity_type_name
@@ -121,7 +122,12 @@ def _init_from(paths: Sequence[str]) -> None:
             f"the files are in several folders ({', '.join(folders[:3])}). Put the extracts into one, and name that."
         )
     proposal = bootstrap.proposal_for(files, connector=_connector_here())
-    _write_proposal(proposal, workspace_files(proposal, exports=Path(folders[0]).as_posix()))
+    if proposal.description is None:
+        written = workspace_files(proposal, exports=Path(folders[0]).as_posix())
+    else:
+        connection = {FOLDER: Path(folders[0]).as_posix()}
+        written = workspace_files(proposal, exports="exports", connection=connection)
+    _write_proposal(proposal, written)
 
 
 def _init_from_server(server: str, settings: Mapping[str, str], names: Sequence[str]) -> None:
