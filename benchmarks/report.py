@@ -156,7 +156,7 @@ def _complete_rivals(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         if row["part"] == "rivals":
             steps.setdefault(row["store"], set()).add(row["name"])
-    return [name for name, done in steps.items() if done == {*STEPS, *DELETIONS}]
+    return [name for name, done in steps.items() if done >= {*STEPS, *DELETIONS}]
 
 
 def _growth(rows: Iterable[Row]) -> str:

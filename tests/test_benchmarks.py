@@ -83,5 +83,9 @@ def test_every_part_is_a_module() -> None:
 
 def test_the_page_shows_the_figures_that_are_kept() -> None:
     page = report.PAGE.read_text("utf-8")
+    kept = json.loads(report.RESULTS.read_text("utf-8"))
 
-    assert report.page_with(page, json.loads(report.RESULTS.read_text("utf-8"))) == page
+    assert report.page_with(page, kept) == page
+    tools = {figure["store"] for figure in kept["figures"] if figure["part"] == "rivals"}
+    assert "Deltamark" in tools
+    assert [tool for tool in tools if f"| {tool} " not in page] == []
