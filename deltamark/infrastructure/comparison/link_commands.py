@@ -16,7 +16,7 @@ from deltamark.application.ports.extracts import LinkExtract
 from deltamark.application.ports.records import LinkChanges
 from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.infrastructure.comparison.links import UNRESOLVED, VALUES
-from deltamark.infrastructure.duckdb.connection import Workbench, arrow
+from deltamark.infrastructure.duckdb.connection import Workbench, query_once
 
 FAULTY = pa.schema([("value1", pa.string()), ("line", pa.int64()), ("command", pa.string())])
 PAIRS = pa.schema([("value1", pa.string()), ("value2", pa.string())])
@@ -53,7 +53,7 @@ def compare_link_commands(
         second=sides.second,
         links=sides.links,
     ) as db:
-        found = arrow(db, _query(association, earlier), _FOUND)
+        found = query_once(db, _query(association, earlier)).cast(_FOUND)
 
     def of(kind: str, schema: pa.Schema, *order: str) -> pa.Table:
         rows = found.filter(pc.equal(found.column("kind"), kind)).select(schema.names)
@@ -94,7 +94,7 @@ def _replacing_ends(association: EntityAssociation, rows_of: int | None) -> tupl
 def _query(association: EntityAssociation, earlier: EarlierPairs) -> str:
     """The query for everything that is found, as rows of `_FOUND`.
 
-    One query: with few rows, planning takes all of the time.
+    One query, planned once: with few rows, planning takes most of the time.
     """
     replaces = _replacing_ends(association, earlier.rows_of)
     parts = {
