@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
 
 import pytest
 from filelock import FileLock
 
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.runs.run import TaskRun
 from deltamark.infrastructure.store.sqlite import connection
 from deltamark.infrastructure.store.sqlite.address import path_of
 from deltamark.interfaces.cli.commands import SECTIONS, all_commands
+from deltamark.interfaces.cli.progress import RunProgress
+from deltamark.interfaces.cli.streams import be_quiet
 from tests.cli.processes import COMMAND
 from tests.cli.terminal import in_terminal
 from tests.cli.workspace import Workspace
@@ -116,3 +120,31 @@ def test_a_quiet_run_says_nothing_but_its_result(company: Workspace) -> None:
     assert quiet.status == 0
     assert [line for line in quiet.err.splitlines() if " s)" in line] == []
     assert "completed" in quiet.text
+
+
+def test_a_quiet_run_names_no_task_that_completed_on_a_thread_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(is_asked: bool) -> str:
+        be_quiet(is_asked)
+        try:
+            progress = RunProgress(str)
+            task = TaskRun(ordinal=0, identifier="HR", kind="SynchronizeTask", state=TaskState.COMPLETED)
+            thread = Thread(target=progress.task_ended, args=(1, task))
+            thread.start()
+            thread.join()
+        finally:
+            be_quiet(False)
+        return capsys.readouterr().err
+
+    assert "HR: completed" in said(False)
+    assert said(True) == ""
+
+
+def test_changes_come_after_a_moment(company: Workspace) -> None:
+    company.done("run", "Incremental")
+    everything = company.deltamark("changes", "--format", "jsonl").text
+
+    assert everything
+    assert company.deltamark("changes", "--after", "run:last", "--format", "jsonl").text == ""
+    assert company.deltamark("changes", "--after", "2001-01-01", "--format", "jsonl").text == everything
+    assert "is no moment" in company.deltamark("changes", "--after", "soon").err
+    assert "there is no run 7" in company.deltamark("changes", "--after", "run:7").err

@@ -50,6 +50,7 @@ class RunProgress(Observer):
     def __init__(self, name_of: Callable[[str], str], announce: Callable[[int], None] | None = None) -> None:
         self._name_of = name_of
         self._announce = announce
+        self._is_quiet = is_quiet()  # now: tasks of one level end on threads of their own, which do not know it
         self._live: Progress | None = None
         self._lines: dict[int, TaskID] = {}
 
@@ -68,7 +69,7 @@ class RunProgress(Observer):
 
     def task_started(self, run: int, task: TaskRun) -> None:
         self._say_number(run)
-        if is_quiet() or not can_redraw(sys.stderr):
+        if self._is_quiet or not can_redraw(sys.stderr):
             return
         with suppress(OSError, ValueError):
             if self._live is None:
@@ -85,7 +86,7 @@ class RunProgress(Observer):
     def task_ended(self, run: int, task: TaskRun) -> None:
         self._say_number(run)
         self._remove(task.ordinal)
-        if is_quiet() and task.state in (TaskState.COMPLETED, TaskState.SKIPPED):
+        if self._is_quiet and task.state in (TaskState.COMPLETED, TaskState.SKIPPED):
             return
         with self._undisturbed():
             say(line_of(task, self._name_of(task.identifier)), task.state.value)

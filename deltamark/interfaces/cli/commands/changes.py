@@ -105,7 +105,7 @@ def _logged(engine: Engine, changes: Iterable[LoggedChange], form: Format, *, is
 
 
 @click.command(epilog="Example: deltamark changes --type HR_Person --after 120 --format jsonl")
-@click.option("--after", type=WholeNumber("POSITION", 0), metavar="POSITION", help="Only those after this position.")
+@click.option("--after", type=WHEN, metavar="WHEN", help="Only those after a moment.")
 @click.option("--until", type=WHEN, metavar="WHEN", help="Only those up to a moment.")
 @click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only those of an entity type.")
 @click.option("--key", type=Name("KEY"), metavar="KEY", help="Only those of one key.")
@@ -128,7 +128,7 @@ def _logged(engine: Engine, changes: Iterable[LoggedChange], form: Format, *, is
 @pass_workspace
 def changes(
     workspace: Workspace,
-    after: int | None,
+    after: When | None,
     until: When | None,
     entity_type: str | None,
     key: str | None,
@@ -173,22 +173,23 @@ def changes(
             held_back = engine.pending(pending, entity_type=entity_type, key=key)
             output.give(change_listing(held_back, TaskNames.of(engine.configuration)), "changes")
             return
+        begin = after if after is None or isinstance(after, int) else engine.position(after)
         if follow:
-            if after is not None:
-                report_erasures(engine, after)
+            if begin is not None:
+                report_erasures(engine, begin)
             # It ends by being interrupted.
             with suppress(KeyboardInterrupt):
-                logged = engine.follow(after, entity_type=entity_type, key=key, **named)
+                logged = engine.follow(begin, entity_type=entity_type, key=key, **named)
                 output.give(_logged(engine, logged, form, is_live=True), "changes")
             return
-        kept_only = after is None and run is None
+        kept_only = begin is None and run is None
         logged = engine.changes(
-            after or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only, **named
+            begin or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only, **named
         )
         output.give(_logged(engine, logged, form), "changes")
         if kept_only:
             _report_horizons(engine, entity_type, association)
-        report_erasures(engine, after or 0, until, run=run)
+        report_erasures(engine, begin or 0, until, run=run)
 
 
 def report_erasures(engine: Engine, after: When = 0, until: When | None = None, *, run: int | None = None) -> None:
