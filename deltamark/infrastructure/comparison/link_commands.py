@@ -94,7 +94,7 @@ def _replacing_ends(association: EntityAssociation, rows_of: int | None) -> tupl
 def _query(association: EntityAssociation, earlier: EarlierPairs) -> str:
     """The query for everything that is found, as rows of `_FOUND`.
 
-    One query, planned once: with few rows, planning takes most of the time.
+    One query, planned once: planning it costs the same however few the rows are.
     """
     replaces = _replacing_ends(association, earlier.rows_of)
     parts = {
