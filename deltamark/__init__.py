@@ -152,7 +152,14 @@ if TYPE_CHECKING:
         SetAsidePage,
     )
     from deltamark.domain.history.report import Existence, ReportedValue, ResourceReport
-    from deltamark.domain.integrity.verification import Checkpoint, Discrepancy, LogVerification, Replayed
+    from deltamark.domain.integrity.verification import (
+        Checkpoint,
+        Discrepancy,
+        LogVerification,
+        Replayed,
+        VerificationRecord,
+        VerifiedPart,
+    )
     from deltamark.domain.next_steps import NextAction, NextStep
     from deltamark.domain.resources.events import Origin
     from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
@@ -373,6 +380,8 @@ __all__ = [
     "UserTask",
     "UserTaskFailed",
     "Verification",
+    "VerificationRecord",
+    "VerifiedPart",
     "When",
     "WorkerRefused",
     "WorkersLost",
@@ -528,7 +537,14 @@ _MODULES = {
         "SetAsidePage",
     ),
     "deltamark.domain.history.report": ("Existence", "ReportedValue", "ResourceReport"),
-    "deltamark.domain.integrity.verification": ("Checkpoint", "Discrepancy", "LogVerification", "Replayed"),
+    "deltamark.domain.integrity.verification": (
+        "Checkpoint",
+        "Discrepancy",
+        "LogVerification",
+        "Replayed",
+        "VerificationRecord",
+        "VerifiedPart",
+    ),
     "deltamark.domain.next_steps": ("NextAction", "NextStep"),
     "deltamark.domain.resources.events": ("Origin",),
     "deltamark.domain.resources.link": ("Linked", "LinkRef", "Unlinked"),

@@ -79,7 +79,7 @@ from deltamark.domain.history.pages import (
     SetAsidePage,
 )
 from deltamark.domain.history.report import ResourceReport
-from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
+from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed, VerificationRecord
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceRef
 from deltamark.domain.retention.erasure import Erasure
@@ -1983,6 +1983,26 @@ class Engine:
                 raise UsageError(f"checkpoint is what Engine.checkpoint gave, not {type(checkpoint).__name__}.")
             arguments.whole_number("the position of a checkpoint", checkpoint.position, least=1)
         return verify_log(self._store, no_progress, checkpoint=checkpoint)
+
+    def record_verification(self, verification: LogVerification | Verification) -> VerificationRecord:
+        """Puts what `verify` or `verify_derived` found on record in the store, and returns the record.
+
+        The console and the metrics of every server show it then. The newest hundred are kept. It is not in the log, and
+        no change.
+
+        :raises UsageError: if that is no verification.
+        """
+        from deltamark.application.integrity.verification_records import record_verification
+
+        services = self._writing("record_verification")
+        if not isinstance(verification, LogVerification | Verification):
+            raise UsageError(f"verification is what verify or verify_derived gave, not {type(verification).__name__}.")
+        return record_verification(services.store, verification)
+
+    def verifications(self) -> list[VerificationRecord]:
+        """The verifications on record, the newest first: see `record_verification`."""
+        with self._store.reading() as reading:
+            return reading.verifications()
 
     def replay(self, into: str | None = None, *, until: When | None = None) -> Replayed:
         """Rebuilds the stored state from the log, in one transaction.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,7 @@ from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import ComputedChanges
 from deltamark.bootstrap import open_store
 from deltamark.domain.configuration.rules import DerivationKind
-from deltamark.domain.errors import DeltamarkError
+from deltamark.domain.errors import DeltamarkError, StoreError
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.resource import ResourceRef
 from tests.cli.deriving import with_derived_values
@@ -299,3 +300,31 @@ def test_on_a_terminal_a_table_is_drawn(derived):
     assert "\x1b[1m" in shown.raw
     assert "WRONG" in text
     assert shown.screen[-2].endswith("1 fault, 0 pending.")
+
+
+def test_a_verification_is_kept_only_where_that_is_asked_for(derived: Workspace) -> None:
+    derived.done("verify")
+    derived.done("verify", "--derived")
+    with closing(open_store(derived.store)) as store, store.reading() as reading:
+        assert reading.verifications() == []
+
+    derived.done("verify", "--log", "--derived", "--record")
+
+    with closing(open_store(derived.store)) as store, store.reading() as reading:
+        assert [(record.part.value, record.faults) for record in reading.verifications()] == [
+            ("derived", 0),
+            ("log", 0),
+        ]
+
+
+def test_a_verification_that_cannot_be_kept_is_worth_no_less(
+    derived: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise StoreError("the role may only read.")
+
+    monkeypatch.setattr("deltamark.interfaces.cli.commands.verify.record_verification", refused)
+
+    answer = derived.done("verify", "--record")
+
+    assert "It is not on record: the role may only read." in answer.err

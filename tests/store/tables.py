@@ -50,6 +50,7 @@ BESIDE = {
         FROM dead_letters""",
     "channels": "SELECT name, position, since FROM channels",
     "notifications": "SELECT channel, id, delivery, tries, noted_at, tried_at, problem, document FROM notifications",
+    "verifications": "SELECT number, part, at, position, faults, sample FROM verifications",
     "numbers": "SELECT last_at, next_stream, next_run, next_flag, forgotten_flag FROM store",
 }
 EVERYTHING = {**LOG, **PROJECTIONS, **DERIVED, **BESIDE}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from deltamark import ConfigurationError
 from deltamark.config.settings import load_settings
 from deltamark.interfaces.http.rates import Rate
-from deltamark.interfaces.http.reports import ReportKind, Reports
 from deltamark.interfaces.http.settings_of_file import http_settings
-from deltamark.interfaces.http.users import Grant, Role, SignInMethod, User
+from deltamark.interfaces.http.users import Grant, Role
 from tests.web.conftest import OWN, NewSite, Site
 
 ROUTES = ("GET /access", "POST /access/tokens", "POST /access/tokens/none/revoke", "POST /access/sessions/none/end")
@@ -148,30 +147,20 @@ def test_what_is_watched_of_the_store_is_bounded(site: Site) -> None:
         assert f"# TYPE deltamark_{name} gauge" in text, name
 
 
-class Printing(Reports):
-    """Makes reports that say that the log was verified, well or not."""
+@pytest.mark.parametrize("faults", [0, 2])
+def test_the_last_verification_of_the_whole_is_watched_whoever_made_it(new_site: NewSite, faults: int) -> None:
+    site = new_site()
+    sound = site.engine.verify()
+    site.engine.record_verification(sound)
+    site.engine.record_verification(evolve(sound, differences=faults))
+    site.engine.record_verification(site.engine.verify_derived(sample=2))
+    text = site.signed_in().get("/metrics").text
 
-    def __init__(self, status: int) -> None:
-        said = f"echo 'The log ends at position 42, with digest x.' >&2; exit {status}"
-        super().__init__(("sh", "-c", said), {}, lambda: datetime(2026, 11, 30, tzinfo=UTC))
-
-
-@pytest.mark.parametrize(("status", "well"), [(0, "1.0"), (4, "0.0"), (1, None)])
-def test_the_last_verification_is_watched(new_site: NewSite, status: int, well: str | None) -> None:
-    reports = Printing(status)
-    site = new_site(given={"reports": reports})
-    ann = site.signed_in()
-    reports.verify(User(name="ann", role=Role.ADMIN, method=SignInMethod.LINK)).process.wait()
-    while reports.all(ReportKind.VERIFICATION)[0].is_going_on:
-        pass
-    text = ann.get("/metrics").text
     label = '{subject="the log and the state"}'
-    if well is None:
-        assert label not in text
-    else:
-        assert f"deltamark_verified_well{label} {well}\n" in text
-        assert f"deltamark_verified_position{label} 42.0\n" in text
-        assert f"deltamark_verified_timestamp_seconds{label} 1.7" in text
+    assert f"deltamark_verified_well{label} {0.0 if faults else 1.0}\n" in text
+    assert f"deltamark_verified_position{label} {float(site.engine.position())}\n" in text
+    assert f"deltamark_verified_timestamp_seconds{label} 1.7" in text
+    assert 'subject="derived values"' not in text, "a sample says nothing of the whole"
 
 
 SETTINGS = """[deltamark.serve]

@@ -27,7 +27,7 @@ READ = {
     "/resource/why": {**PERSON, "key": "E00001"}, "/resource/history": {**PERSON, "key": "E00001"}, "/keys": {},
     "/pairs": {}, "/classifications": {}, "/dirty": {}, "/diff": {**PERSON, "from": "0", "to": "run:1"}, "/changes": {},
     "/runs": {}, "/runs/1": {}, "/runs/1/set-aside": {}, "/me": {}, "/openapi.json": {}, "/checkpoint": {},
-    "/space": {}, "/configuration": {}, "/verifications": {}, "/ambiguous": {"rule": RULE},
+    "/space": {}, "/configuration": {}, "/verifications": {}, "/verification-records": {}, "/ambiguous": {"rule": RULE},
     "/resource/audit": {**PERSON, "property": "LastName", "from": "0", "to": "run:1"},
 }  # fmt: skip
 

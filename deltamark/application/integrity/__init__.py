@@ -1,1 +1,1 @@
-"""Verifies, replays and backs up the log."""
+"""Verifies, replays and backs up the log, and keeps what verifications found."""

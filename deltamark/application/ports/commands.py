@@ -30,7 +30,7 @@ from deltamark.domain.adoption.decommission import Decommissioned, FedAgain
 from deltamark.domain.derivation.dependency_paths import Dependency
 from deltamark.domain.history.changes import Horizon, Position
 from deltamark.domain.history.consumer import ConsumerPlace
-from deltamark.domain.integrity.verification import LogVerification, Replayed
+from deltamark.domain.integrity.verification import LogVerification, Replayed, VerificationRecord
 from deltamark.domain.notifications.record import ChannelPlace, NotificationRecord
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import ChangesDiscarded, ResourceErased, RunEvent
@@ -306,6 +306,10 @@ class Writing(Reading, Protocol):
 
     def put_notification(self, record: NotificationRecord) -> None:
         """Stores a notification for a channel, instead of an earlier record of the same."""
+        ...
+
+    def put_verification(self, record: VerificationRecord) -> None:
+        """Stores what came of a verification; the oldest of more than a hundred is forgotten."""
         ...
 
     def drop_notifications(self, before: datetime) -> None:

@@ -25,7 +25,7 @@ from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 from deltamark.domain.history.changes import AnyChange, CorrelationKey, Horizon, Position
 from deltamark.domain.history.consumer import ConsumerPlace
-from deltamark.domain.integrity.verification import Checkpoint, LogVerification
+from deltamark.domain.integrity.verification import Checkpoint, LogVerification, VerificationRecord
 from deltamark.domain.notifications.record import ChannelPlace, NotificationRecord
 from deltamark.domain.resources.events import Event
 from deltamark.domain.resources.link import LinkEvent, LinkFact, LinkRef
@@ -591,6 +591,10 @@ class Reading(Protocol):
 
     def notifications(self, channel: str | None = None) -> list[NotificationRecord]:
         """What channels, or one of them, were told of or are to be told of, by channel and identifier."""
+        ...
+
+    def verifications(self) -> list[VerificationRecord]:
+        """What came of verifications whose results were to be kept, the newest first, at most a hundred."""
         ...
 
     def run_ends(self, after: Position) -> Iterator[tuple[Position, RunEvent]]:

@@ -37,6 +37,8 @@ def verify_derived(reading: Reading, services: Services, sample: int | None, see
         key=lambda difference: (difference.ref, difference.derivation.kind.value, difference.derivation.name),
     )
     return Verification(
+        head=reading.head(),
+        sample=sample,
         resources=recomputed.resources,
         values=recomputed.values,
         differences=differences,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from attrs import field, frozen
 
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.history.changes import LoggedChange
+from deltamark.domain.history.changes import LoggedChange, Position
+from deltamark.domain.integrity.verification import VerificationRecord, VerifiedPart
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.values import Value
 
@@ -37,12 +40,16 @@ class Difference:
 class Verification:
     """How much was verified, and the differences.
 
+    :param head: the newest position of the log that was read.
+    :param sample: how many resources of each entity type at most; None for all.
     :param values: how many derived values were computed anew.
     :param differences: by entity type, key and derivation.
     :param unverified: the derivations of functions that are not deterministic, which were not computed anew. Values
         that read theirs were computed from the stored ones.
     """
 
+    head: Position
+    sample: int | None = None
     resources: int
     values: int
     differences: tuple[Difference, ...] = field(converter=as_tuple, default=())
@@ -52,3 +59,9 @@ class Verification:
     def faults(self) -> tuple[Difference, ...]:
         """The differences that no pending work explains."""
         return tuple(difference for difference in self.differences if not difference.is_pending)
+
+    def record(self, at: datetime) -> VerificationRecord:
+        """What is kept of it."""
+        return VerificationRecord(
+            part=VerifiedPart.DERIVED, at=at, position=self.head, faults=len(self.faults), sample=self.sample
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from enum import Enum
 
 from attrs import Factory, field, frozen
 
@@ -38,6 +40,44 @@ class Discrepancy:
         return "restore a backup" if self.needs_backup else "replay the log"
 
 
+class VerifiedPart(Enum):
+    """What a verification reads: the log with the state, or derived values."""
+
+    LOG = "log"
+    DERIVED = "derived"
+
+
+@frozen(kw_only=True)
+class VerificationRecord:
+    """What came of a verification, as the store keeps it.
+
+    :param at: when it was put on record, UTC.
+    :param position: the end of the log that was read.
+    :param faults: how many were found.
+    :param sample: how many resources of each entity type were verified; None for all.
+    """
+
+    part: VerifiedPart
+    at: datetime
+    position: Position
+    faults: int
+    sample: int | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.faults
+
+
+def newest_of_each_part(records: Iterable[VerificationRecord]) -> list[VerificationRecord]:
+    """The newest record of each part that was verified as a whole.
+
+    :param records: the newest first.
+    """
+    whole = [record for record in records if record.sample is None]
+    return list({record.part: record for record in reversed(whole)}.values())
+
+
 @frozen(kw_only=True)
 class LogVerification:
     """What was read of the log, and which differences were found.
@@ -67,9 +107,18 @@ class LogVerification:
     database_faults: int = 0
 
     @property
+    def faults(self) -> int:
+        """How many faults were found, of the database, of the log and of the stored state."""
+        return self.log_faults + self.differences + self.database_faults
+
+    @property
     def is_sound(self) -> bool:
         """Whether database and log are intact, and replaying the log gives the stored state."""
-        return not (self.log_faults or self.differences or self.database_faults)
+        return not self.faults
+
+    def record(self, at: datetime) -> VerificationRecord:
+        """What is kept of it."""
+        return VerificationRecord(part=VerifiedPart.LOG, at=at, position=self.head, faults=self.faults)
 
 
 @frozen(kw_only=True)

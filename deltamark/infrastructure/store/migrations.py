@@ -418,6 +418,21 @@ def _applied_rows_in_pieces(t: Types) -> Sequence[str]:
     )
 
 
+def _verifications(t: Types) -> Sequence[str]:
+    return (
+        # What came of verifications whose results were to be kept. Not in the log: looking is no change.
+        f"""CREATE TABLE verifications (
+            number {t.number} PRIMARY KEY,
+            part {t.text} NOT NULL,
+            at {t.number} NOT NULL,
+            position {t.number} NOT NULL,
+            faults {t.number} NOT NULL,
+            sample {t.number} NOT NULL,
+            seal {t.number} NOT NULL DEFAULT 0
+        )""",
+    )
+
+
 SEALED = 8
 """The first version in which events are sealed and may be erased."""
 
@@ -440,6 +455,7 @@ STEPS: Sequence[Step] = (
     Step(16, _notifications, fill=partial(seal_rows, tables=("channels", "notifications"))),
     Step(17, _applied_rows),
     Step(18, _applied_rows_in_pieces),
+    Step(19, _verifications, fill=partial(seal_rows, tables=("verifications",))),
 )
 """All migrations, in order. A released one is never changed."""
 

@@ -97,6 +97,9 @@ _ALL = (
         key=("channel", "id"),
         columns=("channel", "id", "delivery", "tries", "noted_at", "tried_at", "problem", "document"),
     ),
+    SealedTable(
+        name="verifications", key=("number",), columns=("number", "part", "at", "position", "faults", "sample")
+    ),
     # The digest covers the two columns with the content.
     SealedTable(name="pending", key=("run", "task", "part"), columns=("run", "task", "part", "digest")),
     SealedTable(

@@ -263,6 +263,15 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "seal": _SEAL,
         },
     ),
+    "verifications": (
+        "What came of verifications whose results were to be kept, the newest hundred.",
+        {
+            "number, at": "counted from 1, and when it was put on record",
+            "part, sample": "`log` or `derived`; of each entity type so many resources at most, 0 for all",
+            "position, faults": "the end of the log that was read, and how many faults were found",
+            "seal": _SEAL,
+        },
+    ),
     "blocked": (
         "Connectors that a threshold blocked.",
         {

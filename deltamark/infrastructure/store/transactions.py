@@ -26,6 +26,10 @@ from deltamark.infrastructure.store.commands.notifications import NotificationCo
 from deltamark.infrastructure.store.commands.pending_changes import PendingCommands, PendingQueries
 from deltamark.infrastructure.store.commands.places import PlaceCommands
 from deltamark.infrastructure.store.commands.schedules import ScheduleCommands, ScheduleQueries
+from deltamark.infrastructure.store.commands.verification_records import (
+    VerificationRecordCommands,
+    VerificationRecordQueries,
+)
 from deltamark.infrastructure.store.commands.waiting_links import WaitingLinkQueries
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ChangeMapper, to_micros
@@ -54,6 +58,7 @@ class StoreReading(
     ConsumerQueries,
     DeadLetterQueries,
     NotificationQueries,
+    VerificationRecordQueries,
     WaitingLinkQueries,
     VerifyQueries,
     RetentionQueries,
@@ -85,6 +90,7 @@ class StoreWriting(
     ConsumerCommands,
     DeadLetterCommands,
     NotificationCommands,
+    VerificationRecordCommands,
     AppliedRowCommands,
     StoreCopyUntil,
     HistoryQueries,

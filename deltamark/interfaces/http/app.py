@@ -90,7 +90,7 @@ def create_app(
     reports = reports or Reports(runs.command, runs.environment, settings.clock)
     hub = hub or Hub(engine)
     downloads, idempotency = Downloads(), Idempotency(settings.clock)
-    metrics = Metrics(engine, hub, reports=reports)
+    metrics = Metrics(engine, hub)
     oidc = None if settings.oidc is None else _openid_connect(settings, settings.oidc)
     rates = Rates(settings.sign_ins_per_minute, settings.requests_per_minute)
     masks = Masks(engine, settings.masks)

@@ -36,7 +36,8 @@ _PASSED = frozenset(
     {
         "checkpoint", "classifications", "configuration", "configuration_at", "configurations", "consumers", "counts",
         "derivations", "dirty", "dirty_counts", "epoch", "health", "held_back", "horizons", "links",
-        "audit_association", "pending_counts", "places", "plan", "position", "sinks", "space", "type_model", "wait",
+        "audit_association", "pending_counts", "places", "plan", "position", "sinks", "space", "type_model",
+        "verifications", "wait",
     }
 )  # fmt: skip
 """What holds no values of properties."""

@@ -16,17 +16,16 @@ from prometheus_client.registry import Collector
 from deltamark.application.services import utc_now
 from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.history.pages import DirtyCount
+from deltamark.domain.integrity.verification import newest_of_each_part
 from deltamark.engine import Engine
 from deltamark.interfaces.http.feed import Hub
-from deltamark.interfaces.http.reports import ReportKind, Reports
+from deltamark.interfaces.http.reports import VERIFIED
 
 _NEWEST = 100
 _MOST_LABELS = 100
 """Of consumers, jobs and tasks: so many have a series of their own."""
 
 _DIRTY_S = 60.0
-_VERIFIED = (0, 4)
-"""Exit statuses of a verification that came to its end: without a fault, with one."""
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -36,10 +35,7 @@ class Metrics(Collector):
 
     media_type = CONTENT_TYPE_LATEST
 
-    def __init__(
-        self, engine: Engine, hub: Hub, clock: Callable[[], datetime] = utc_now, reports: Reports | None = None
-    ) -> None:
-        self._reports = reports
+    def __init__(self, engine: Engine, hub: Hub, clock: Callable[[], datetime] = utc_now) -> None:
         self._clock = clock
         self._dirty: tuple[float, list[DirtyCount]] | None = None
         self._engine = engine
@@ -84,19 +80,16 @@ class Metrics(Collector):
         yield from self._of_verifications()
 
     def _of_verifications(self) -> Iterable[Metric]:
-        """The newest verification of each kind that this server made and that has ended."""
+        """The newest verification on record of each part; one of a sample says nothing of the whole."""
         names = ("subject",)
         at = GaugeMetricFamily("deltamark_verified_timestamp_seconds", "When it was verified last.", labels=names)
         well = GaugeMetricFamily("deltamark_verified_well", "1 if nothing was wrong, 0 if it was.", labels=names)
         position = GaugeMetricFamily("deltamark_verified_position", "The end of the log that was read.", labels=names)
-        known = [] if self._reports is None else self._reports.all(ReportKind.VERIFICATION)
-        ended = [report for report in known if report.ended_at is not None and report.status in _VERIFIED]
-        for report in reversed({report.subject: report for report in reversed(ended)}.values()):
-            assert report.ended_at is not None
-            at.add_metric((report.subject,), report.ended_at.timestamp())
-            well.add_metric((report.subject,), float(report.status == 0))
-            if report.verified_to is not None:
-                position.add_metric((report.subject,), report.verified_to)
+        for record in newest_of_each_part(self._engine.verifications()):
+            labels = (VERIFIED[record.part],)
+            at.add_metric(labels, record.at.timestamp())
+            well.add_metric(labels, float(record.is_sound))
+            position.add_metric(labels, record.position)
         yield from (at, well, position)
 
     def _of_store(self) -> Iterable[Metric]:

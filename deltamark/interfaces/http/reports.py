@@ -17,6 +17,7 @@ from typing import IO, Any
 from attrs import define, field
 
 from deltamark.domain.errors import ConcurrentRun, UsageError
+from deltamark.domain.integrity.verification import VerifiedPart
 from deltamark.interfaces.document_types import FaultDocument
 from deltamark.interfaces.http.users import User
 
@@ -24,9 +25,15 @@ MOST_KEPT = 20
 """So many reports are kept; older ones are forgotten."""
 
 MOST_AT_ONCE = 2
+
+VERIFIED: Mapping[VerifiedPart, str] = {
+    VerifiedPart.LOG: "the log and the state",
+    VerifiedPart.DERIVED: "derived values",
+}
+"""How the parts that verifications read are called."""
+
 _PATIENCE_S = 60
 _SAID = 4_000
-_END = re.compile(rb"The log ends at position ([0-9]+),")
 _PROGRESS = re.compile(rb"progress: ([0-9]+) of ([0-9]+)\n")
 
 
@@ -82,12 +89,6 @@ class Report:
     def words(self) -> str:
         """What its process said about it, without the progress."""
         return _PROGRESS.sub(b"", self._end_of(self.said)).decode("utf-8", "replace").strip()
-
-    @property
-    def verified_to(self) -> int | None:
-        """The position at which the log ended that was verified; None where that is not known."""
-        found = _END.search(self._end_of(self.said))
-        return int(found[1]) if found else None
 
     def documents(self) -> Iterator[dict[str, Any]]:
         """The rows that were printed, read a little at a time."""
@@ -167,8 +168,9 @@ class Reports:
     def verify(self, user: User, *, derived: bool = False, sample: int | None = None) -> Report:
         """Begins to verify the log and the state, or derived values. Raises as `begin`."""
         options = ["--derived", *([] if sample is None else [f"--sample={sample}"])] if derived else []
-        subject = "derived values" if derived else "the log and the state"
-        return self.begin(ReportKind.VERIFICATION, subject, ["verify", "--progress", "--format=jsonl", *options], user)
+        part = VerifiedPart.DERIVED if derived else VerifiedPart.LOG
+        arguments = ["verify", "--record", "--progress", "--format=jsonl", *options]
+        return self.begin(ReportKind.VERIFICATION, VERIFIED[part], arguments, user)
 
     def dry_run(self, job: str, user: User, *, force: bool = False) -> Report:
         """Begins to try a job. Raises as `begin`."""

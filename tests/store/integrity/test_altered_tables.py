@@ -19,7 +19,7 @@ from deltamark.domain.adoption.configuration_adopted import ConfigurationAdopted
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.errors import StoreError
 from deltamark.domain.history.consumer import ConsumerPlace
-from deltamark.domain.integrity.verification import LogVerification
+from deltamark.domain.integrity.verification import LogVerification, VerificationRecord, VerifiedPart
 from deltamark.domain.notifications.notification import schedule_not_kept
 from deltamark.domain.notifications.record import ChannelPlace, NotificationRecord
 from deltamark.domain.runs.run import PairsAwaited
@@ -102,6 +102,9 @@ def fill(tx: Writing) -> None:
         notification = schedule_not_kept(f"Job{position}", tx.now(), tx.now(), "store")
         record = NotificationRecord(channel=name, notification=notification, noted_at=tx.now())
         tx.put_notification(record.not_sent(tx.now(), f"status {position}", for_good=position == 5))
+
+    for part, faults in ((VerifiedPart.LOG, 0), (VerifiedPart.DERIVED, 2)):
+        tx.put_verification(VerificationRecord(part=part, at=tx.now(), position=4 + faults, faults=faults))
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +243,7 @@ def test_control_without_the_check_of_tables_flags_may_be_altered(
 
 REMOVED = ("flags", "dependencies", "consumed", "rules", "correlation_keys", "classifications", "schedules", "blocked",
            "places", "horizons", "table_seals", "entity_types", "associations", "consumers",
-           "dead_letters", "channels", "notifications")  # fmt: skip
+           "dead_letters", "channels", "notifications", "verifications")  # fmt: skip
 
 
 @pytest.mark.on_every_store

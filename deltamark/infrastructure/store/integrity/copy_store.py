@@ -27,8 +27,8 @@ _INT, _TEXT, _BYTES = "int64", "string", "binary"
 
 _MUST_BE_EMPTY = (
     "stored_events", "snapshots", "resources", "links", "runs", "moments", "horizons", "places", "flags", "leases",
-    "pending", "blocked", "schedules", "consumers", "dead_letters", "channels", "notifications", "rules",
-    "dependencies", "awaited", "stubs", "configurations",
+    "pending", "blocked", "schedules", "consumers", "dead_letters", "channels", "notifications",
+    "verifications", "rules", "dependencies", "awaited", "stubs", "configurations",
 )  # fmt: skip
 
 EVENTS = {
@@ -85,6 +85,7 @@ class StoreCopy(RebuildCommands):
         )
         self._copy_small(db, "channels", "name, position, since")
         self._copy_small(db, "notifications", "channel, id, delivery, tries, noted_at, tried_at, problem, document")
+        self._copy_small(db, "verifications", "number, part, at, position, faults, sample")
         self._continue_like(db, comparison)
         if verified.differences:
             self._note_correction(self.head())

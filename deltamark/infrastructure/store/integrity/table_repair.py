@@ -50,9 +50,10 @@ def repair_tables(db: Database, faulty: Collection[str]) -> None:
     if "channels" in faulty:
         for row in list(altered_rows(db, SEALED["channels"])):
             db.execute("UPDATE channels SET position=0, since=0 WHERE name=?1", (row[0],))
-    if "notifications" in faulty:
-        for row in list(altered_rows(db, SEALED["notifications"])):
-            _delete(db, SEALED["notifications"], row)
+    for name in ("notifications", "verifications"):
+        if name in faulty:
+            for row in list(altered_rows(db, SEALED[name])):
+                _delete(db, SEALED[name], row)
     for name, columns in _NAMES.items():
         if name in faulty:
             unused = " AND ".join(

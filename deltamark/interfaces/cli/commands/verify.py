@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import click
 
 from deltamark.application.integrity.replay import verify_log
+from deltamark.application.integrity.verification_records import record_verification
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.derivation.differences import Verification
-from deltamark.domain.errors import UsageError
+from deltamark.domain.errors import StoreError, UsageError
 from deltamark.domain.integrity.verification import Checkpoint, is_proven
 from deltamark.domain.messages import how_many
 from deltamark.infrastructure.checkpoints.files import checkpoint_in
@@ -47,6 +49,7 @@ _SEEDS = 1_000_000
 @click.option("--sample", type=WholeNumber("N", 1), metavar="N", help="Only N resources of each entity type.")
 @click.option("--seed", type=WholeNumber("S", 0), metavar="S", help="Choose the same sample as another time.")
 @click.option("--repair", is_flag=True, help="Compute wrong values again, in a recorded run.")
+@click.option("--record", is_flag=True, help="Keep the result in the store, for the console and its metrics.")
 @click.option("--progress", is_flag=True, help="Print lines for programs that say how far it is.")
 @format_option
 @pass_workspace
@@ -59,6 +62,7 @@ def verify(
     sample: int | None,
     seed: int | None,
     repair: bool,
+    record: bool,
     progress: bool,
     form: Format,
 ) -> int:
@@ -78,8 +82,10 @@ def verify(
     if public_key is not None and checkpoint is None:
         raise UsageError("--public-key checks the signature of a checkpoint. Name it with --checkpoint.")
     content = None if checkpoint is None else _read_checkpoint(Path(checkpoint), public_key)
-    status = _verify_log(workspace, content, form, as_lines=progress) if log or content or not derived else 0
-    return (_verify_derived(workspace, sample, seed, repair, form) or status) if derived else status
+    status = (
+        _verify_log(workspace, content, form, record=record, as_lines=progress) if log or content or not derived else 0
+    )
+    return (_verify_derived(workspace, sample, seed, repair, form, record=record) or status) if derived else status
 
 
 def _read_checkpoint(file: Path, public_key: str | None) -> Checkpoint:
@@ -93,9 +99,14 @@ def _read_checkpoint(file: Path, public_key: str | None) -> Checkpoint:
     return content
 
 
-def _verify_log(workspace: Workspace, checkpoint: Checkpoint | None, form: Format, *, as_lines: bool) -> int:
-    with workspace.opened_store() as store, CopyProgress("reading the log", as_lines=as_lines) as progress:
-        verification = verify_log(store, progress, checkpoint=checkpoint)
+def _verify_log(
+    workspace: Workspace, checkpoint: Checkpoint | None, form: Format, *, record: bool, as_lines: bool
+) -> int:
+    with workspace.opened_store() as store:
+        with CopyProgress("reading the log", as_lines=as_lines) as progress:
+            verification = verify_log(store, progress, checkpoint=checkpoint)
+        if record:
+            _keep(lambda: record_verification(store, verification))
     show_verification(verification, form)
     if checkpoint is not None:
         not_proven = "" if is_proven(checkpoint, verification) else "It is not proven that "
@@ -105,10 +116,22 @@ def _verify_log(workspace: Workspace, checkpoint: Checkpoint | None, form: Forma
     return 0 if verification.is_sound else FAULTY
 
 
-def _verify_derived(workspace: Workspace, sample: int | None, seed: int | None, repair: bool, form: Format) -> int:
+def _keep(record: Callable[[], object]) -> None:
+    """Puts a verification on record; where that cannot be done, its result is worth no less."""
+    try:
+        record()
+    except StoreError as e:
+        say(f"It is not on record: {e}")
+
+
+def _verify_derived(
+    workspace: Workspace, sample: int | None, seed: int | None, repair: bool, form: Format, *, record: bool
+) -> int:
     chosen = SystemRandom().randrange(_SEEDS) if seed is None and sample is not None else seed or 0
     with workspace.engine(runs_code=True) as engine:
         verification = engine.verify_derived(sample=sample, seed=chosen)
+        if record:
+            _keep(lambda: engine.record_verification(verification))
         _print(verification, form)
         say(_summary(verification, sample, chosen))
         if not (repair and verification.faults):
@@ -122,7 +145,10 @@ def _verify_derived(workspace: Workspace, sample: int | None, seed: int | None, 
         if run.state is not TaskState.COMPLETED:
             say("What is wrong stays flagged: the next run of these tasks computes it.")
             return STATUS.get(run.state, FAULTY)
-        left = engine.verify_derived(sample=sample, seed=chosen).faults
+        repaired = engine.verify_derived(sample=sample, seed=chosen)
+        if record:
+            _keep(lambda: engine.record_verification(repaired))
+        left = repaired.faults
     faults = how_many(len(verification.faults), "fault")
     say(f"{len(left):,} of {faults} left. Verify again to see them." if left else f"{faults} repaired.")
     return FAULTY if left else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from litestar import Request, Response, get
 from litestar.exceptions import ValidationException
@@ -41,6 +41,21 @@ class CheckpointDocument(TypedDict):
     digest: str
 
 
+class VerificationRecordDocument(TypedDict):
+    """What came of a verification: of the log and the state, or of derived values.
+
+    `position` is the end of the log that was read, `sample` how many resources of each type were verified: null for
+    all.
+    """
+
+    part: Literal["log", "derived"]
+    at: str
+    position: int
+    faults: int
+    is_sound: bool
+    sample: int | None
+
+
 class SpaceDocument(TypedDict):
     """The bytes that the store takes, and how many of them are free inside; None where only the database knows."""
 
@@ -53,6 +68,23 @@ class HeldPage(TypedDict):
 
     held: list[dict[str, Any]]
     more: bool
+
+
+@get("/verification-records", opt=READER, sync_to_thread=True)
+def verification_records(engine: TheEngine, user: TheUser) -> list[VerificationRecordDocument]:
+    """The verifications on record, whoever made them, the newest first, at most a hundred."""
+    refuse_unseen(user, None)
+    return [
+        {
+            "part": record.part.value,
+            "at": time_of(record.at) or "",
+            "position": record.position,
+            "faults": record.faults,
+            "is_sound": record.is_sound,
+            "sample": record.sample,
+        }
+        for record in engine.verifications()
+    ]
 
 
 @get("/checkpoint", opt=READER, sync_to_thread=True)
@@ -177,5 +209,5 @@ def _is_written(value: Any, text: str) -> bool:
     return has_values({"": value}, {"": text})
 
 
-ROUTES = (checkpoint, space, configuration, faults, audit)
+ROUTES = (verification_records, checkpoint, space, configuration, faults, audit)
 """Its routes."""

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from deltamark.domain.messages import how_many
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.values import escaped, is_visible
+from deltamark.interfaces.http.reports import VERIFIED
 from deltamark.interfaces.http.users import Role
 from deltamark.version import __version__
 
@@ -69,6 +70,7 @@ def environment() -> Environment:
         "reviewer": Role.REVIEWER,
         "resource_url": resource_url,
         "url": url,
+        "verified": VERIFIED,
         "version": __version__,
     }
     return found

@@ -12,7 +12,7 @@ from deltamark.application.sinks.show import SinkStatus
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import Horizon
 from deltamark.domain.history.consumer import ConsumerStatus
-from deltamark.domain.integrity.verification import Checkpoint
+from deltamark.domain.integrity.verification import Checkpoint, VerificationRecord
 from deltamark.domain.sources.places import KeptPlace
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
@@ -21,6 +21,9 @@ from deltamark.interfaces.http.console.pages.reports import shown_report
 from deltamark.interfaces.http.dependencies import TheEngine, TheReports, TheUser
 from deltamark.interfaces.http.reports import ReportKind
 from deltamark.interfaces.http.users import Role
+
+_RECORDS = 10
+"""So many verifications on record are shown."""
 
 
 @frozen(kw_only=True)
@@ -32,6 +35,7 @@ class Integrity:
     consumers: tuple[ConsumerStatus, ...] = field(converter=as_tuple)
     sinks: tuple[SinkStatus, ...] = field(converter=as_tuple)
     places: tuple[KeptPlace, ...] = field(converter=as_tuple)
+    records: tuple[VerificationRecord, ...] = field(converter=as_tuple)
     space: Space
 
 
@@ -43,6 +47,7 @@ def integrity_of(engine: Engine) -> Integrity:
         consumers=engine.consumers(),
         sinks=engine.sinks(),
         places=engine.places(),
+        records=engine.verifications()[:_RECORDS],
         space=engine.space(),
     )
 

@@ -14,6 +14,7 @@ from deltamark.application.scheduling.health import Health
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.fields import as_tuple
+from deltamark.domain.integrity.verification import VerificationRecord, newest_of_each_part
 from deltamark.domain.runs.run import JobRun, LeftOut
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
@@ -43,6 +44,7 @@ class Overview:
     """What the first page shows.
 
     :param problems: those of the schedule and of what is stored, but for what is held back.
+    :param verified: the newest verifications on record of the log and of derived values as a whole.
     :param dirty: task -> how many resources it would compute.
     """
 
@@ -50,6 +52,7 @@ class Overview:
     health: Health
     problems: tuple[str, ...] = field(converter=as_tuple)
     runs: tuple[JobRun, ...] = field(converter=as_tuple)
+    verified: tuple[VerificationRecord, ...] = field(converter=as_tuple)
     dirty: Mapping[str, int]
     size: int
     changes: BarChart
@@ -68,6 +71,7 @@ def overview_of(engine: Engine, now: datetime) -> Overview:
         health=health,
         problems=[problem for problem in health.problems if problem not in said],
         runs=runs[:LAST_RUNS],
+        verified=newest_of_each_part(engine.verifications()),
         dirty=_dirty(engine),
         size=engine.space().size,
         changes=changes_a_day(
