@@ -45,6 +45,15 @@ def test_types_and_resources_are_found(company: Workspace) -> None:
     assert "two conditions" in company.deltamark("find", "HR_Person", "Name=x", "Name=y").err
 
 
+def test_that_nothing_is_found_is_said(company: Workspace) -> None:
+    company.done("run", "Incremental")
+
+    answer = company.done("find", "HR_Person", "Name=Nobody")
+
+    assert (answer.out, answer.err) == (b"", "No HR_Person is so.\n")
+    assert company.jsonl("find", "HR_Person", "Name=Nobody") == []
+
+
 def test_every_command_is_in_one_section_of_the_help(company: Workspace) -> None:
     listed = [name for names in SECTIONS.values() for name in names]
     assert sorted(listed) == sorted(command.name for command in all_commands())
@@ -61,6 +70,7 @@ def test_every_command_is_in_one_section_of_the_help(company: Workspace) -> None
         ("deltamark show HR_Person E", ["E1", "E2", "E3"]),
         ("deltamark retain --connector A", ["AD"]),
         ("deltamark show Nothing ", []),
+        ("deltamark nothing x", []),
     ],
 )
 def test_names_and_keys_are_completed(company: Workspace, words: str, offered: list[str]) -> None:
@@ -73,6 +83,7 @@ def test_names_and_keys_are_completed(company: Workspace, words: str, offered: l
         },
     )  # fmt: skip
     assert list(filter(None, done.stdout.splitlines())) == [f"plain,{name}" for name in offered]
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -69,9 +69,14 @@ class GuessingGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the first argument names.
 
-        A mistyped one is refused with a suggestion.
+        A mistyped one is refused with a suggestion; a shell that completes is offered nothing.
         """
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        if (
+            not ctx.resilient_parsing
+            and args
+            and self.get_command(ctx, args[0]) is None
+            and not args[0].startswith("-")
+        ):
             ctx.fail(f"there is no command {masked(args[0])[:80]!r}{hint(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 

@@ -54,6 +54,9 @@ def find(
     with workspace.engine(reading_only=True) as engine:
         page = engine.resources(entity_type, after=after, prefix=prefix, where=conditions(where), limit=limit)
         model = engine.type_model(entity_type)
+    if not page.resources and form is Format.TABLE:
+        say(f"No {entity_type} is so.")
+        return
     documents: Iterator[Document] = ({**listed_document(resource)} for resource in page.resources)
     render(Listing(documents=documents, columns=columns_of_values(model)), form)
     if page.more and page.scanned_to is not None:
