@@ -79,6 +79,10 @@ def routes(site: Site) -> list[tuple[str, str, HTTPRouteHandler]]:
     ]
 
 
+ONE_BY_ONE = {"resources": ("property",), "changes": ("property", "rule")}
+"""Parameters of routes that exclude others."""
+
+
 def questions(site: Site, path: str, handler: HTTPRouteHandler) -> Iterator[tuple[str, dict[str, str]]]:
     """Addresses of a route, with parameters about each entity type, in each form."""
     known = {
@@ -95,8 +99,8 @@ def questions(site: Site, path: str, handler: HTTPRouteHandler) -> Iterator[tupl
         values = {"type": name, "key": key, "q": f"{name} {key}", "from": "0", "to": "run:last", "rule": rule}
         values |= {"property": "" if defined is None else defined.properties[0].identifier}
         given = {name: value for name, value in values.items() if name in known}
-        if handler.handler_name == "resources":
-            given.pop("property")
+        for other in ONE_BY_ONE.get(handler.handler_name or "", ()):
+            given.pop(other)
         for number in (1, last - 1, last) if "{number:int}" in path else (1,):
             url = path.replace("{number:int}", str(number)).replace("{identifier:str}", "none")
             for form in ("", "jsonl", "csv", "arrow") if "format" in known else ("",):
@@ -105,6 +109,10 @@ def questions(site: Site, path: str, handler: HTTPRouteHandler) -> Iterator[tupl
             for association in engine.configuration.associations:
                 others = {name: value for name, value in given.items() if name != "property"}
                 yield path, {**others, "association": association.identifier}
+        if "connector" in known:
+            for connector in engine.configuration.connectors:
+                yield path, {"connector": connector.identifier}
+            yield path, {"property": values["property"]}
 
 
 def asked(site: Site, client: Any, groups: str) -> Iterator[tuple[str, Any]]:
