@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from attrs import field, frozen
 
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import LoggedChange, Position
-from deltamark.domain.integrity.verification import VerificationRecord, VerifiedPart
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.values import Value
 
@@ -59,9 +56,3 @@ class Verification:
     def faults(self) -> tuple[Difference, ...]:
         """The differences that no pending work explains."""
         return tuple(difference for difference in self.differences if not difference.is_pending)
-
-    def record(self, at: datetime) -> VerificationRecord:
-        """What is kept of it."""
-        return VerificationRecord(
-            part=VerifiedPart.DERIVED, at=at, position=self.head, faults=len(self.faults), sample=self.sample
-        )

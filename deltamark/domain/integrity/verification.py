@@ -116,10 +116,6 @@ class LogVerification:
         """Whether database and log are intact, and replaying the log gives the stored state."""
         return not self.faults
 
-    def record(self, at: datetime) -> VerificationRecord:
-        """What is kept of it."""
-        return VerificationRecord(part=VerifiedPart.LOG, at=at, position=self.head, faults=self.faults)
-
 
 @frozen(kw_only=True)
 class Replayed:
