@@ -50,7 +50,7 @@ def test_that_nothing_is_found_is_said(company: Workspace) -> None:
 
     answer = company.done("find", "HR_Person", "Name=Nobody")
 
-    assert (answer.out, answer.err) == (b"", "No HR_Person is so.\n")
+    assert (answer.out, answer.err) == (b"", "No HR_Person was found.\n")
     assert company.jsonl("find", "HR_Person", "Name=Nobody") == []
 
 

@@ -55,7 +55,7 @@ def find(
         page = engine.resources(entity_type, after=after, prefix=prefix, where=conditions(where), limit=limit)
         model = engine.type_model(entity_type)
     if not page.resources and form is Format.TABLE:
-        say(f"No {entity_type} is so.")
+        say(f"No {entity_type} was found.")
         return
     documents: Iterator[Document] = ({**listed_document(resource)} for resource in page.resources)
     render(Listing(documents=documents, columns=columns_of_values(model)), form)
