@@ -12,7 +12,7 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
-from deltamark import ConfigurationError, Engine, TaskState, UsageError
+from deltamark import ConfigurationError, Engine, JobRun, TaskState, UsageError
 from deltamark.config.settings import load_settings
 from deltamark.interfaces.http.settings import HttpSettings, OidcSettings, Proxy, networks_of
 from deltamark.interfaces.http.settings_of_file import http_settings
@@ -166,6 +166,41 @@ def test_a_person_who_sees_some_types_decides_and_grants_nothing_beyond_them(sit
     assert client.post("/api/v1/tokens", headers=ann, json=made).status_code == 201
     assert [token["name"] for token in client.get("/api/v1/tokens", headers=person("everything")).json()] == ["own"]
     assert client.get("/metrics", headers=ann).status_code == 403
+
+
+class Begun:
+    """Answers that a run has begun, which by now has ended."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def start(self, *_: object, **__: object) -> JobRun:
+        return self._engine.run(3, with_rows=False)
+
+    resume = cancel = start
+
+
+def test_a_run_that_is_started_again_says_no_more_than_it_may(new_site: NewSite, site: Site) -> None:
+    client = new_site(site.engine, given={"runs": Begun(site.engine)}, proxy=PROXY, groups=GROUPS).client()
+    said = [line for task in site.engine.run(3, with_rows=False).tasks for line in task.messages]
+    assert said
+
+    def started(groups: str) -> str:
+        headers = {**person(groups), "Idempotency-Key": groups}
+        answers = [client.post("/api/v1/runs", headers=headers, json={"job": "Incremental"}) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [202, 202]
+        return "".join(answer.text for answer in answers)
+
+    assert all(line[:40] not in started("operators of HR") for line in said)
+    assert any(line[:40] in started("everything") for line in said), "the control"
+
+
+def test_a_type_of_others_is_no_filter_of_what_is_held_back(site: Site) -> None:
+    client = site.client()
+    asked = {"type": "Directory_User", "key": "nobody", "limit": "1"}
+
+    assert client.get("/api/v1/runs/3/held", params=asked, headers=person("reviewers of HR")).status_code == 403
+    assert client.get("/api/v1/runs/3/held", params=asked, headers=person("everything")).status_code == 200
 
 
 def test_a_group_grants_role_and_types_and_a_name_comes_before_groups() -> None:

@@ -6,15 +6,19 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256
 from threading import Lock
+from typing import TypeAlias
 
 import msgspec
 from litestar.exceptions import HTTPException
 
 from deltamark.domain.runs.run import JobRun
-from deltamark.interfaces.http.users import User
+from deltamark.interfaces.http.users import SignInMethod, User
 
 _KEPT_FOR = timedelta(hours=24)
 _MOST_KEPT = 10_000
+
+_Sender: TypeAlias = tuple[SignInMethod, str, str]
+"""How somebody signed in, their name, and the key: a token may have the name of a person."""
 
 
 class OtherRequest(HTTPException):
@@ -31,8 +35,8 @@ class Idempotency:
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._runs: dict[tuple[str, str], tuple[bytes, int, datetime]] = {}
-        self._under_way: dict[tuple[str, str], Lock] = {}
+        self._runs: dict[_Sender, tuple[bytes, int, datetime]] = {}
+        self._under_way: dict[_Sender, Lock] = {}
         self._lock = Lock()
 
     def once(self, user: User, key: str, body: object, start: Callable[[], JobRun]) -> int:
@@ -40,7 +44,7 @@ class Idempotency:
 
         :raises OtherRequest: if the key was sent with another request.
         """
-        name, digest = (user.name, key), sha256(msgspec.json.encode(body)).digest()
+        name, digest = (user.method, user.name, key), sha256(msgspec.json.encode(body)).digest()
         with self._lock:
             lock = self._under_way.setdefault(name, Lock())
         with lock:

@@ -204,6 +204,8 @@ def held(
     raw: SomeRaw = None,
 ) -> Response[HeldPage]:
     """The changes that a run holds back: a page as JSON, or all of them as JSON lines or CSV."""
+    if entity_type is not None:
+        refuse_unseen(user, entity_type)
     form = form_of(request, with_arrow=False)
     named: dict[str, Any] = {"kind": kind and kind.value, "entity_type": entity_type, "key": key}
     page = engine.pending_page(number, after=after, limit=limit, **named)
@@ -253,12 +255,13 @@ def start(
         return runs.start(data.job, user, reason=data.reason, force=data.force)
 
     number = begin().number if idempotency_key is None else idempotency.once(user, idempotency_key, data, begin)
-    return _answered(engine.run(number, with_rows=False))
+    return _answered(user, engine.run(number, with_rows=False))
 
 
-def _answered(run: JobRun) -> Response[RunDocument]:
+def _answered(user: User, run: JobRun) -> Response[RunDocument]:
+    """A run that was started or decided about, as the user may see it."""
     headers = {"Location": f"/api/v1/runs/{run.number}", "ETag": version_of(run)}
-    return Response(run_document(run), status_code=202, headers=headers)
+    return Response(run_document(_seen_run(user, run)), status_code=202, headers=headers)
 
 
 @post("/runs/{number:int}/resume", opt=OPERATOR, sync_to_thread=True, status_code=202)
@@ -269,7 +272,7 @@ def resume(
     record = engine.run(number, with_rows=False)
     check_version(record, if_match)
     _refuse_decision(record, user)
-    return _answered(_seen_run(user, runs.resume(number, user, reason=data.reason)))
+    return _answered(user, runs.resume(number, user, reason=data.reason))
 
 
 @post("/runs/{number:int}/cancel", opt=OPERATOR, sync_to_thread=True, status_code=202)
@@ -280,7 +283,7 @@ def cancel(
     record = engine.run(number, with_rows=False)
     check_version(record, if_match)
     _refuse_decision(record, user)
-    return _answered(_seen_run(user, runs.cancel(number, user, reason=data.reason)))
+    return _answered(user, runs.cancel(number, user, reason=data.reason))
 
 
 def _refuse_decision(run: JobRun, user: User) -> None:
@@ -304,9 +307,9 @@ def accept(
     if_match: IfMatch = None,
 ) -> Response[RunDocument]:
     """Applies what a run holds back, exactly."""
-    check_version(engine.run(number, with_rows=False), if_match)
     _refuse_partial_sight(user)
-    return _answered(runs.accept(number, user, reason=data.reason))
+    check_version(engine.run(number, with_rows=False), if_match)
+    return _answered(user, runs.accept(number, user, reason=data.reason))
 
 
 @post("/runs/{number:int}/held/drop", opt=REVIEWER, sync_to_thread=True, status_code=202)
@@ -319,9 +322,9 @@ def drop(
     if_match: IfMatch = None,
 ) -> Response[RunDocument]:
     """Drops what a run holds back."""
-    check_version(engine.run(number, with_rows=False), if_match)
     _refuse_partial_sight(user)
-    return _answered(runs.drop(number, user, reason=data.reason))
+    check_version(engine.run(number, with_rows=False), if_match)
+    return _answered(user, runs.drop(number, user, reason=data.reason))
 
 
 def _refuse_partial_sight(user: User) -> None:
